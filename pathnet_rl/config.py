@@ -1,0 +1,190 @@
+"""Configuration: typed, validated, frozen, and the same when written to JSON and read back.
+
+Units: `agent_steps` are decisions (after the frame skip), one emulator frame skip each.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pathnet_rl.arms import Arm
+
+Protocol = Literal["dqn", "machado"]
+
+
+class Settings(BaseModel):
+    """Unknown fields are refused and values cannot be changed after validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ConvModule(Settings):
+    """A convolutional module: valid padding, then ReLU."""
+
+    kind: Literal["conv"] = "conv"
+    kernels: int = Field(8, ge=1)
+    size: int = Field(3, ge=1)
+    stride: int = Field(1, ge=1)
+
+
+class LinearModule(Settings):
+    """A linear module, then ReLU."""
+
+    kind: Literal["linear"] = "linear"
+    units: int = Field(50, ge=1)
+
+
+Module = Annotated[ConvModule | LinearModule, Field(discriminator="kind")]
+
+ATARI_LAYERS: tuple[ConvModule | LinearModule, ...] = (
+    ConvModule(kernels=8, size=8, stride=4),
+    ConvModule(kernels=8, size=4, stride=2),
+    ConvModule(kernels=8, size=3, stride=1),
+    LinearModule(units=50),
+)
+"""The Atari grid of the paper: 84 -> 20 -> 9 -> 7, flat 392, then 50."""
+
+
+class GridConfig(Settings):
+    """The grid and the widest pathway through it."""
+
+    layers: tuple[Module, ...] = Field(ATARI_LAYERS, min_length=1)
+    """L layers, from the observation up; what one module of each layer is."""
+    modules: int = Field(10, ge=1)
+    """M: modules in a layer."""
+    width: int = Field(4, ge=1)
+    """N: the most modules of a layer that one pathway may use."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width > self.modules:
+            raise ValueError(
+                f"a pathway cannot be wider than the grid: width N = {self.width} is more than"
+                f" modules M = {self.modules}"
+            )
+        return self
+
+
+class EvolutionConfig(Settings):
+    """The population and its tournaments."""
+
+    population: int = Field(64, ge=1)
+    """P: pathways that are evaluated side by side."""
+    episodes: int = Field(4, ge=1)
+    """T: episodes a pathway plays before its fitness is known."""
+    rivals: int = Field(4, ge=1)
+    """B: pathways drawn at random to meet the one just evaluated."""
+    mutation_rate: float | None = Field(None, ge=0.0, le=1.0)
+    """Probability that a gene mutates; 1/(N L) when not given."""
+    wrap: bool = False
+    """Mutated genes wrap around at the grid's edge instead of being clamped to it."""
+
+
+class LearningConfig(Settings):
+    """A3C and the shared RMSProp."""
+
+    learning_rate: float = Field(7e-4, gt=0.0)
+    """eta, annealed linearly to 0 over the task."""
+    anneal: bool = True
+    """Anneal the learning rate; off keeps it constant."""
+    rmsprop_decay: float = Field(0.99, ge=0.0, lt=1.0)
+    """alpha of the running mean of squared gradients."""
+    rmsprop_epsilon: float = Field(0.1, gt=0.0)
+    """Added inside the square root."""
+    rollout_steps: int = Field(20, ge=1)
+    """t_max: steps between two updates of one pathway."""
+    environments: int = Field(4, ge=1)
+    """E: environments that one pathway acts in at once."""
+    discount: float = Field(0.99, ge=0.0, le=1.0)
+    value_weight: float = Field(0.5, ge=0.0)
+    """Factor of the value loss (R - V)^2 / 2."""
+    entropy_cost: float = Field(0.01, ge=0.0)
+    gradient_norm: float = Field(40.0, gt=0.0)
+    """The global norm to which gradients are clipped."""
+    clip_rewards: bool = True
+    """Clip rewards to [-1, 1] for learning; fitness and reports use raw returns."""
+
+
+class EvaluationConfig(Settings):
+    """Greedy evaluation of a finished task's best pathway."""
+
+    episodes: int = Field(4, ge=1)
+    """Episodes, one in each of as many environments."""
+    most_steps: int = Field(5000, ge=1)
+    """Agent steps after which an episode is cut; its return so far counts."""
+
+
+class RunConfig(Settings):
+    """One run: a sequence of tasks, learned by PathNet and by the controls it is compared with."""
+
+    name: str = Field("", pattern=r"^[A-Za-z0-9._-]*$")
+    """Folder under runs/; the preset's name when not given."""
+    tasks: tuple[str, ...] = Field(("ALE/Pong-v5",), min_length=1)
+    """Task names in the order they are learned: Gymnasium ids with discrete actions."""
+    agent_steps: tuple[int, ...] = Field((1_000_000,), min_length=1)
+    """Agent steps of each task, or one number for all of them."""
+    arms: tuple[Arm, ...] = Field((Arm.PATHNET, Arm.INDEPENDENT), min_length=1)
+    """What is run, in this order; speedups are relative to `independent`."""
+    protocol: Protocol = "dqn"
+    """Atari protocol: dqn (no-op starts, life loss ends an episode for learning, minimal actions) or
+    machado (sticky actions, all 18 actions)."""
+    seed: int = Field(0, ge=0)
+    """Every random number of the run comes from this."""
+    workers: int | None = Field(None, ge=1)
+    """Worker actors; one per CPU when not given. The population is spread over them."""
+    grid: GridConfig = GridConfig()
+    evolution: EvolutionConfig = EvolutionConfig()
+    learning: LearningConfig = LearningConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    checkpoint_seconds: float = Field(60.0, gt=0.0)
+    """Seconds between two checkpoints."""
+    checkpoints_kept: int = Field(3, ge=1)
+    report_seconds: float = Field(10.0, gt=0.0)
+    """Seconds between two reports to TensorBoard."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if len(self.agent_steps) not in (1, len(self.tasks)):
+            raise ValueError(
+                f"agent_steps has {len(self.agent_steps)} numbers for {len(self.tasks)} tasks;"
+                " give one number for all tasks or one for each"
+            )
+        if min(self.agent_steps) < 1:
+            raise ValueError("agent_steps must be at least 1")
+        if len(set(self.arms)) < len(self.arms):
+            raise ValueError("an arm is named twice")
+        return self
+
+    def steps_of(self, task: int) -> int:
+        """The agent steps of one task."""
+        return self.agent_steps[task if len(self.agent_steps) > 1 else 0]
+
+    @property
+    def mutation_rate(self) -> float:
+        """The probability that a gene mutates, 1/(N L) unless configured."""
+        if self.evolution.mutation_rate is not None:
+            return self.evolution.mutation_rate
+        return 1.0 / (self.grid.width * len(self.grid.layers))
+
+
+MAY_CHANGE = frozenset(
+    {"name", "workers", "checkpoint_seconds", "checkpoints_kept", "report_seconds"}
+)
+"""Fields that say where and how often, not what: a run may be resumed with others."""
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """One line for each field that makes `new` another experiment than `old`."""
+    lines: list[str] = []
+
+    def compare(path: str, before: Any, after: Any) -> None:
+        if isinstance(before, dict) and isinstance(after, dict):
+            for key in sorted(before.keys() | after.keys()):
+                compare(f"{path}.{key}" if path else key, before.get(key), after.get(key))
+        elif before != after and path not in MAY_CHANGE:
+            lines.append(f"{path}: was {before}, is now {after}")
+
+    compare("", old.model_dump(mode="json"), new.model_dump(mode="json"))
+    return lines

@@ -1,0 +1,222 @@
+"""The L x M grid: what its modules look like, and where their numbers lie in one flat block.
+
+The block of P float32 numbers holds, in this order,
+
+* layer 0, modules 0..M-1, then layer 1, ...: a module is its weights (torch order: [out, in, k, k] or
+  [out, in]) followed by its biases [out];
+* one head a task, tasks in order: a matrix [A + 1, F] (A policy rows, then the value row) followed by
+  its A + 1 biases, where F is the number of features the last layer hands on.
+
+Images enter as [C, H, W]; between layers the arrays are channels-last ([H, W, C]) and are flattened in
+that order before the first linear layer. A module's outputs are summed over the active modules.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from pathnet_rl.config import ConvModule, GridConfig
+from pathnet_rl.errors import UserError
+from pathnet_rl.genotype import ActiveModules
+
+
+@dataclass(frozen=True)
+class ModuleLayer:
+    """The shape of every module of one layer.
+
+    `input_shape` and `output_shape` are (height, width, channels) for convolutions and
+    (features,) for linear layers; `start` is where the layer begins in the block.
+    """
+
+    start: int
+    modules: int
+    weight_shape: tuple[int, ...]
+    stride: int
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    @property
+    def convolutional(self) -> bool:
+        return len(self.weight_shape) == 4
+
+    @property
+    def outputs(self) -> int:
+        """Kernels of a convolution, units of a linear layer."""
+        return self.weight_shape[0]
+
+    @property
+    def weights(self) -> int:
+        """Numbers in a module before its biases."""
+        return math.prod(self.weight_shape)
+
+    @property
+    def module_size(self) -> int:
+        """Numbers in a module: weights and biases."""
+        return self.weights + self.outputs
+
+    @property
+    def fan_in(self) -> int:
+        return math.prod(self.weight_shape[1:])
+
+    def rows(self, block: torch.Tensor) -> torch.Tensor:
+        """The layer's modules as a view of the block, shape [M, module_size]."""
+        return block[self.start : self.start + self.modules * self.module_size].view(
+            self.modules, self.module_size
+        )
+
+
+@dataclass(frozen=True)
+class Head:
+    """One task's readout: policy rows and a value row on the last layer's F features."""
+
+    start: int
+    actions: int
+    features: int
+
+    @property
+    def size(self) -> int:
+        return (self.actions + 1) * (self.features + 1)
+
+    def numbers(self, block: torch.Tensor) -> torch.Tensor:
+        """The head's numbers as a view of the block, shape [size]."""
+        return block[self.start : self.start + self.size]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The geometry of a grid for given observations and tasks; holds no numbers.
+
+    Args:
+        config: layers, modules a layer (M), width of a pathway (N).
+        observation_shape: (C, H, W) for images, (D,) for vectors.
+        actions: number of discrete actions of each task, in order.
+
+    Raises:
+        UserError: the observations do not fit the layers.
+    """
+
+    config: GridConfig
+    observation_shape: tuple[int, ...]
+    actions: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _ = self.layers
+
+    @cached_property
+    def layers(self) -> tuple[ModuleLayer, ...]:
+        layers: list[ModuleLayer] = []
+        start = 0
+        if len(self.observation_shape) == 3:
+            channels, height, width = self.observation_shape
+            shape: tuple[int, ...] = (height, width, channels)
+        else:
+            shape = self.observation_shape
+        for depth, module in enumerate(self.config.layers):
+            if isinstance(module, ConvModule):
+                if len(shape) != 3 or min(shape[:2]) < module.size:
+                    raise UserError(
+                        f"layer {depth} of the grid is a {module.size}x{module.size} convolution, which does"
+                        f" not fit an input of shape {shape}"
+                        f" (observations are {self.observation_shape}); choose a grid of"
+                        f" {'smaller kernels' if len(shape) == 3 else 'linear modules'}"
+                    )
+                out = tuple((side - module.size) // module.stride + 1 for side in shape[:2])
+                layer = ModuleLayer(
+                    start,
+                    self.config.modules,
+                    (module.kernels, shape[2], module.size, module.size),
+                    module.stride,
+                    shape,
+                    (*out, module.kernels),
+                )
+            else:
+                features = math.prod(shape)
+                layer = ModuleLayer(
+                    start,
+                    self.config.modules,
+                    (module.units, features),
+                    1,
+                    (features,),
+                    (module.units,),
+                )
+            layers.append(layer)
+            start += layer.modules * layer.module_size
+            shape = layer.output_shape
+        return tuple(layers)
+
+    @property
+    def depth(self) -> int:
+        """L."""
+        return len(self.layers)
+
+    @property
+    def modules(self) -> int:
+        """M."""
+        return self.config.modules
+
+    @property
+    def grid_size(self) -> int:
+        """Numbers in all modules of all layers, without heads."""
+        return sum(layer.modules * layer.module_size for layer in self.layers)
+
+    @cached_property
+    def heads(self) -> tuple[Head, ...]:
+        features = math.prod(self.layers[-1].output_shape)
+        heads: list[Head] = []
+        start = self.grid_size
+        for actions in self.actions:
+            heads.append(Head(start, actions, features))
+            start += heads[-1].size
+        return tuple(heads)
+
+    @property
+    def size(self) -> int:
+        """P: numbers in the whole block, heads included."""
+        return self.grid_size + sum(head.size for head in self.heads)
+
+    def path_size(self, active: ActiveModules) -> int:
+        """Numbers in the modules of a pathway, without its head."""
+        return sum(
+            len(modules) * layer.module_size
+            for modules, layer in zip(active, self.layers, strict=True)
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint must agree with, as JSON values."""
+        return {
+            "observation_shape": list(self.observation_shape),
+            "actions": list(self.actions),
+            "modules": self.modules,
+            "width": self.config.width,
+            "layers": [list(layer.weight_shape) + [layer.stride] for layer in self.layers],
+        }
+
+    def initialise_modules(
+        self, block: torch.Tensor, chosen: ActiveModules, rng: np.random.Generator
+    ) -> None:
+        """Draw the chosen modules anew: weights and biases uniform in +-1/sqrt(fan in)."""
+        for layer, modules in zip(self.layers, chosen, strict=True):
+            for module in modules:
+                fill_uniform(layer.rows(block)[module], layer.fan_in, rng)
+
+    def initialise_head(self, block: torch.Tensor, task: int, rng: np.random.Generator) -> None:
+        """Draw a task's head anew, as its modules."""
+        head = self.heads[task]
+        fill_uniform(head.numbers(block), head.features, rng)
+
+    def all_modules(self) -> ActiveModules:
+        """Every module of every layer."""
+        return (tuple(range(self.modules)),) * self.depth
+
+
+def fill_uniform(numbers: torch.Tensor, fan_in: int, rng: np.random.Generator) -> None:
+    """Torch's default initialisation, as A3C used it: uniform in +-1/sqrt(fan in)."""
+    bound = 1.0 / math.sqrt(fan_in)
+    drawn = rng.uniform(-bound, bound, size=tuple(numbers.shape)).astype(np.float32)
+    numbers.copy_(torch.from_numpy(drawn))

@@ -1,0 +1,1 @@
+"""Who does it: the roles of a run. Plain classes; ray wraps them late, in `ray_crew`."""
