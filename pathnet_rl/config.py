@@ -143,6 +143,10 @@ class RunConfig(Settings):
     checkpoints_kept: int = Field(3, ge=1)
     report_seconds: float = Field(10.0, gt=0.0)
     """Seconds between two reports to TensorBoard."""
+    folder: str = "runs"
+    """Where run folders are made."""
+    serial: bool = False
+    """Run every role in this process, without ray and bit-reproducibly."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -170,7 +174,7 @@ class RunConfig(Settings):
 
 
 MAY_CHANGE = frozenset(
-    {"name", "workers", "checkpoint_seconds", "checkpoints_kept", "report_seconds"}
+    {"name", "workers", "checkpoint_seconds", "checkpoints_kept", "report_seconds", "folder", "serial"}
 )
 """Fields that say where and how often, not what: a run may be resumed with others."""
 

@@ -1,0 +1,1 @@
+"""Where it runs: command lines, presets, and what people see."""

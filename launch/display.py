@@ -1,0 +1,98 @@
+"""How a run is shown: a live panel on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from pathnet_rl.transfer import Progress
+
+PLAIN_SECONDS = 10.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class Display:
+    """A `transfer.Display`; use it as a context so that the terminal is left in order."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
+        self._next_line = 0.0
+        self._shown: tuple[object, int] | None = None
+
+    def __enter__(self) -> Display:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def note(self, line: str) -> None:
+        """Say something that stays."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def update(self, progress: Progress) -> None:
+        """Show where the run stands."""
+        if self._live is not None:
+            self._live.update(_panel(progress))
+            return
+        done = progress.agent_steps >= progress.budget
+        if time.monotonic() >= self._next_line or done:
+            self._next_line = time.monotonic() + PLAIN_SECONDS
+            self.note(plain_line(progress))
+
+
+def plain_line(progress: Progress) -> str:
+    """The whole progress in one line."""
+    return (
+        f"{progress.arm.value}, task {progress.task + 1} {progress.name}:"
+        f" {progress.agent_steps:,}/{progress.budget:,} agent steps,"
+        f" {progress.rate:,.0f}/s, {time_left(progress)} left,"
+        f" return {_number(progress.mean_return)}, best fitness {_number(progress.best_fitness)},"
+        f" overwrites {progress.overwrites}, restarts {progress.restarts}"
+    )
+
+
+def time_left(progress: Progress) -> str:
+    """The time left in the task at the present rate, as h:mm:ss."""
+    if progress.rate <= 0:
+        return "?"
+    seconds = int((progress.budget - progress.agent_steps) / progress.rate)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def _number(value: float | None) -> str:
+    return "none yet" if value is None else f"{value:,.1f}"
+
+
+def _panel(progress: Progress) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+    table.add_row(
+        "task", f"{progress.task + 1}: {progress.name} ({progress.arm.value})"
+    )
+    table.add_row("", ProgressBar(total=progress.budget, completed=progress.agent_steps, width=50))
+    table.add_row(
+        "agent steps",
+        f"{progress.agent_steps:,} of {progress.budget:,}, {progress.rate:,.0f}/s,"
+        f" {time_left(progress)} left",
+    )
+    table.add_row("mean return (last 100)", _number(progress.mean_return))
+    table.add_row("best fitness", _number(progress.best_fitness))
+    table.add_row("overwrites", str(progress.overwrites))
+    if progress.restarts:
+        table.add_row("worker restarts", str(progress.restarts))
+    return table

@@ -1,0 +1,68 @@
+"""The named presets, as data. Every field can be overridden on the command line."""
+
+from __future__ import annotations
+
+from pathnet_rl.arms import Arm
+from pathnet_rl.config import (
+    EvaluationConfig,
+    EvolutionConfig,
+    GridConfig,
+    LearningConfig,
+    LinearModule,
+    RunConfig,
+)
+
+PRESETS: dict[str, tuple[str, RunConfig]] = {
+    "laptop": (
+        "Two Atari games in about 15 minutes on 2 cores, PathNet beside independent learning.",
+        RunConfig(
+            name="laptop",
+            tasks=("ALE/Assault-v5", "ALE/CrazyClimber-v5"),
+            agent_steps=(500_000,),
+        ),
+    ),
+    "pong": (
+        "Pong from scratch with 64 pathways, the recorded run of docs/results/pong.md.",
+        RunConfig(
+            name="pong",
+            tasks=("ALE/Pong-v5",),
+            agent_steps=(8_000_000,),
+            arms=(Arm.PATHNET,),
+        ),
+    ),
+    "paper": (
+        "The paper's size: River Raid, then Alien, 40 million agent steps each, 64 workers.",
+        RunConfig(
+            name="paper",
+            tasks=("ALE/Riverraid-v5", "ALE/Alien-v5"),
+            agent_steps=(40_000_000,),
+            arms=(Arm.PATHNET, Arm.INDEPENDENT, Arm.FINE_TUNE),
+            workers=64,
+            learning=LearningConfig(environments=1),
+            checkpoint_seconds=300.0,
+            report_seconds=60.0,
+        ),
+    ),
+    "cartpole": (
+        "CartPole with a grid of linear modules: learned in a minute, for trying things out.",
+        RunConfig(
+            name="cartpole",
+            tasks=("CartPole-v1", "CartPole-v1"),
+            agent_steps=(150_000,),
+            grid=GridConfig(
+                layers=(LinearModule(units=20), LinearModule(units=20)), modules=6, width=3
+            ),
+            evolution=EvolutionConfig(population=8, episodes=8, rivals=2),
+            learning=LearningConfig(
+                learning_rate=5e-3,
+                rmsprop_epsilon=1e-3,
+                environments=8,
+                rollout_steps=16,
+                clip_rewards=False,
+            ),
+            evaluation=EvaluationConfig(episodes=8, most_steps=500),
+            checkpoint_seconds=10.0,
+            report_seconds=2.0,
+        ),
+    ),
+}

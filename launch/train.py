@@ -1,0 +1,202 @@
+"""Learn a sequence of tasks: PathNet and the controls it is compared with.
+
+The same command goes on with a run that was stopped or killed; a finished run says so.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import tyro
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from launch.display import Display
+from launch.presets import PRESETS
+from pathnet_rl import envs
+from pathnet_rl.arms import Arm
+from pathnet_rl.config import RunConfig
+from pathnet_rl.errors import UserError
+from pathnet_rl.grid import Grid
+from pathnet_rl.report import TaskSummary, summarise, write_report
+from pathnet_rl.run_folder import RunFolder
+from pathnet_rl.transfer import Crew, Interrupted, TaskResult, finished_results, run
+
+
+class StopSignal:
+    """The first Ctrl-C (or SIGTERM) asks the run to save and stop; the second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def listen(self) -> None:
+        """Take over SIGINT and SIGTERM."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(number, signal.default_int_handler)
+
+
+def build_grid(config: RunConfig) -> Grid:
+    """The grid's geometry for the configured tasks.
+
+    Raises:
+        UserError: a task is unknown, or its observations do not fit the grid or the other tasks.
+    """
+    described = [envs.describe(name, config.protocol) for name in config.tasks]
+    shapes = [shape for shape, _ in described]
+    for name, shape in zip(config.tasks, shapes, strict=True):
+        if shape != shapes[0]:
+            raise UserError(
+                f"{name} observes arrays of shape {shape}, but {config.tasks[0]} of {shapes[0]};"
+                " the tasks of one run share a grid and must observe the same shape"
+            )
+    return Grid(config.grid, shapes[0], tuple(actions for _, actions in described))
+
+
+def train(config: RunConfig, console: Console) -> None:
+    """Run the experiment that `config` describes, to its end or to Ctrl-C.
+
+    Raises:
+        UserError: something is wrong with the configuration or the surroundings.
+        Interrupted: the run was asked to stop and has saved everything.
+    """
+    grid = build_grid(config)
+    folder = RunFolder(config)
+    resumed = folder.open()
+    try:
+        results = _finished(config, folder)
+        if results is None:
+            stop = StopSignal()
+            stop.listen()
+            if resumed:
+                console.print(f"Going on with {folder.path}", highlight=False)
+            with Display(console) as display:
+                make_crew = _crew_maker(config, grid)
+                results = run(config, folder, make_crew, display, lambda: stop.requested)
+        else:
+            console.print(f"{folder.path} is finished: nothing is left to do.", highlight=False)
+        summaries = summarise(config, folder, results)
+        files = write_report(config, folder, summaries)
+        print_summary(console, config, summaries)
+        console.print("\nLook at:", highlight=False)
+        for path in (*files, folder.returns, folder.path / "checkpoints"):
+            console.print(f"  {path}", highlight=False, soft_wrap=True)
+        console.print(
+            f"  TensorBoard: tensorboard --logdir {folder.path / 'tensorboard'}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    finally:
+        folder.close()
+
+
+def _finished(config: RunConfig, folder: RunFolder) -> dict[Arm, list[TaskResult]] | None:
+    results = {arm: finished_results(folder, arm) for arm in config.arms}
+    done = {arm: result for arm, result in results.items() if result is not None}
+    return done if len(done) == len(results) else None
+
+
+class _crew_maker:
+    """Makes each arm's crew; starts ray when the first one is wanted."""
+
+    def __init__(self, config: RunConfig, grid: Grid) -> None:
+        self._config, self._grid = config, grid
+        self._workers: int | None = None
+
+    def __call__(self, arm: Arm) -> Crew:
+        if self._config.serial:
+            from workers.serial import SerialCrew
+
+            return SerialCrew(self._config, arm, self._grid)
+        from workers.ray_crew import RayCrew, connect
+
+        if self._workers is None:
+            self._workers = connect(self._config)
+        return RayCrew(self._config, arm, self._grid, self._workers)
+
+
+def print_summary(
+    console: Console, config: RunConfig, summaries: list[TaskSummary]
+) -> None:
+    """A table a task: each arm's returns, area, speedup, and what was forgotten."""
+    for task, name in enumerate(config.tasks):
+        rows = [summary for summary in summaries if summary.result.finished.task == task]
+        if not rows:
+            continue
+        table = Table(title=f"task {task + 1}: {name}, {config.steps_of(task):,} agent steps")
+        for column in (
+            "arm",
+            "mean return over the task (area)",
+            "last 100 episodes",
+            "speedup over independent",
+            "greedy return",
+            "forgetting",
+        ):
+            table.add_column(column, justify="left" if column == "arm" else "right")
+        for row in rows:
+            table.add_row(
+                row.arm.value,
+                _cell(row.area),
+                _cell(row.mean_return_last_100),
+                _cell(row.speedup),
+                _cell(row.result.after_task.mean),
+                _cell(row.result.forgetting),
+            )
+        console.print(table)
+        stretches = Table(title=f"mean return over time, {name}")
+        stretches.add_column("arm")
+        for tenth in range(1, 11):
+            stretches.add_column(f"{tenth * 10}%", justify="right")
+        for row in rows:
+            if row.curve is not None:
+                tenths = row.curve.reshape(10, -1).mean(axis=1)
+                stretches.add_row(row.arm.value, *(f"{value:,.1f}" for value in tenths))
+        console.print(stretches)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.2f}"
+
+
+def one_line(error: ValidationError) -> str:
+    """What pydantic found wrong, in one line."""
+    found = []
+    for detail in error.errors():
+        where = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        given = f", got {detail['input']!r}" if where else ""
+        found.append(f"{where + ': ' if where else ''}{message}{given}")
+    return "; ".join(found)
+
+
+def main() -> None:
+    """The command line: `python -m launch.train PRESET [options]`."""
+    console = Console()
+    try:
+        config = tyro.extras.overridable_config_cli(
+            PRESETS,
+            prog="python -m launch.train",
+            description=__doc__,
+            config=(tyro.conf.AvoidSubcommands,),
+        )
+        train(config, console)
+    except ValidationError as error:
+        sys.exit(f"error: {one_line(error)}")
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except Interrupted:
+        command = " ".join(["python -m launch.train", *sys.argv[1:]])
+        console.print(
+            f"Stopped and saved. To go on: {command}", highlight=False, markup=False, soft_wrap=True
+        )
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Checkpoints: safetensors for numbers, JSON for the rest, written whole or not at all.
+
+A checkpoint is a folder `<parent>/<name>/` with `block.safetensors` and `state.json`. It is written
+under another name, flushed to disk and renamed, so a kill or a full disk leaves the last one intact.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from pathnet_rl.errors import UserError
+
+_UNFINISHED = ".unfinished"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written (no permission, disk full).
+    """
+    unfinished = path.with_name(path.name + _UNFINISHED)
+    try:
+        with unfinished.open("w") as file:
+            json.dump(value, file, indent=1)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """The one line for a path that cannot be written."""
+    return UserError(
+        f"cannot write {path}: {error.strerror or error}; free space there or choose another --folder"
+    )
+
+
+def save(
+    parent: Path, name: str, tensors: dict[str, torch.Tensor], state: dict[str, Any], keep: int
+) -> Path:
+    """Save a checkpoint and delete all but the newest `keep` of the same parent.
+
+    Names must sort in the order in which they are saved.
+
+    Raises:
+        UserError: it cannot be written; earlier checkpoints are as they were.
+    """
+    final, unfinished = parent / name, parent / (name + _UNFINISHED)
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        save_file(tensors, unfinished / "block.safetensors")
+        _flush(unfinished / "block.safetensors")
+        write_json(unfinished / "state.json", state)
+        if final.exists():  # The same moment saved twice: what is there is the same.
+            shutil.rmtree(unfinished)
+        else:
+            unfinished.rename(final)
+        _flush(parent)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise cannot_write(final, error) from error
+        raise UserError(f"cannot write {final}: {error}; free space there") from error
+    for old in list_checkpoints(parent)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def list_checkpoints(parent: Path) -> list[Path]:
+    """Finished checkpoints, oldest first."""
+    if not parent.is_dir():
+        return []
+    return sorted(
+        path for path in parent.iterdir() if path.is_dir() and path.suffix != _UNFINISHED
+    )
+
+
+def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """What `save` was given.
+
+    Raises:
+        UserError: the checkpoint is damaged.
+    """
+    try:
+        return load_file(path / "block.safetensors"), json.loads((path / "state.json").read_text())
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"the checkpoint {path} is damaged ({error}); delete that folder to go on from the one before"
+        ) from error

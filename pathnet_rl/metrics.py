@@ -1,0 +1,91 @@
+"""Metrics: pure functions of tables of returns, and the name and meaning of every TensorBoard tag.
+
+A table of returns is two aligned arrays: the agent steps of the task at which an episode ended, and the
+episode's raw return, in order of agent steps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+LAST_EPISODES = 100
+CURVE_POINTS = 50
+
+Floats = NDArray[np.float64]
+
+TAGS: dict[str, str] = {
+    "episode/return": "Mean raw return of the episodes that ended since the last report.",
+    "episode/return_last_100": "Mean raw return of the last 100 episodes.",
+    "episode/length": "Mean length, in agent steps, of the episodes that ended since the last report.",
+    "fitness/best": "Highest fitness in the population; fitness is the mean raw return over T episodes.",
+    "fitness/mean": "Mean fitness of the evaluated pathways.",
+    "fitness/distribution": "Histogram of the fitness of the evaluated pathways.",
+    "tournament/evaluations": "Pathways judged so far in this task.",
+    "tournament/overwrites": "Pathways overwritten by a fitter rival so far in this task.",
+    "tournament/mutated_genes": "Genes that changed in overwritten pathways so far in this task.",
+    "grid/modules": "The L x M grid: how many pathways use each module (colour), the best pathway"
+    " (outlined), frozen modules (hatched).",
+    "grid/distinct_modules": "Modules that at least one pathway uses, of all L x M.",
+    "learning/entropy": "Mean entropy of the policy, in nats a step, since the last report.",
+    "learning/policy_loss": "Mean policy loss a step, -log pi(a) (R - V), since the last report.",
+    "learning/value_loss": "Mean value loss a step, (R - V)^2 / 2, since the last report.",
+    "learning/gradient_norm": "Mean global norm of a pathway's gradient before clipping.",
+    "learning/rate": "Learning rate, annealed linearly to 0 over the task.",
+    "speed/agent_steps_per_second": "Agent steps of all workers a second of wall time.",
+    "run/updates": "Pushes applied to the shared grid so far in this task.",
+    "run/restarts": "Worker actors that died and were started again since the command was given.",
+}
+"""Every tag a run writes; the x axis of all of them is the task's agent steps."""
+
+
+def mean_of_last(returns: Floats, count: int = LAST_EPISODES) -> float | None:
+    """The mean of the last `count` returns (of all, if there are fewer), or None if there are none."""
+    return float(np.mean(returns[-count:])) if len(returns) else None
+
+
+def learning_curve(
+    agent_steps: NDArray[np.int64], returns: Floats, budget: int, points: int = CURVE_POINTS
+) -> Floats:
+    """The mean return in each of `points` equal stretches of the task, shape [points].
+
+    An episode belongs to the stretch it ended in. A stretch in which none ended has the value of the one
+    before; stretches before the first episode have the value of the first that has one.
+
+    Raises:
+        ValueError: no episode ended at all.
+    """
+    if len(returns) == 0:
+        raise ValueError("no episode ended, so there is no learning curve")
+    stretch = np.minimum((np.asarray(agent_steps) - 1) * points // budget, points - 1)
+    counts = np.bincount(stretch, minlength=points)
+    sums = np.bincount(stretch, weights=returns, minlength=points)
+    filled = np.flatnonzero(counts)
+    latest = np.maximum.accumulate(np.where(counts > 0, np.arange(points), -1))
+    source = np.where(latest < 0, filled[0], latest)
+    return np.asarray(sums[source] / counts[source], dtype=np.float64)
+
+
+def area_under_curve(curve: Floats) -> float:
+    """The area under a learning curve over the task's agent steps, as mean return over the task."""
+    return float(np.mean(curve))
+
+
+def speedup(area: float, control: float) -> float | None:
+    """Area under the curve relative to the control's, as Progressive Networks define it.
+
+    None where the ratio says nothing: an area that is not positive (games that score below zero).
+    """
+    return area / control if area > 0 and control > 0 else None
+
+
+def agent_steps_to(
+    agent_steps: NDArray[np.int64], returns: Floats, threshold: float, count: int = LAST_EPISODES
+) -> int | None:
+    """Agent steps at which the mean of the last `count` episodes first exceeded `threshold`."""
+    if len(returns) < count:
+        return None
+    sums = np.cumsum(np.concatenate([[0.0], returns]))
+    means = (sums[count:] - sums[:-count]) / count
+    above = np.flatnonzero(means > threshold)
+    return int(agent_steps[above[0] + count - 1]) if len(above) else None

@@ -1,0 +1,84 @@
+"""Pictures: the grid with its pathways, and learning curves with their controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from pathnet_rl.genotype import ActiveModules, Genotype
+
+
+def usage(genotypes: Sequence[Genotype], depth: int, modules: int) -> NDArray[np.float64]:
+    """The share of pathways that use each module, shape [L, M]."""
+    counts = np.zeros((depth, modules))
+    for genotype in genotypes:
+        for layer, active in enumerate(genotype.active):
+            counts[layer, list(active)] += 1
+    return counts / max(1, len(genotypes))
+
+
+def draw_grid(
+    genotypes: Sequence[Genotype],
+    depth: int,
+    modules: int,
+    frozen: ActiveModules,
+    best: Genotype | None,
+    title: str,
+) -> Figure:
+    """The L x M grid: usage by colour, the best pathway outlined, frozen modules hatched."""
+    figure = Figure(figsize=(0.55 * modules + 1.6, 0.55 * depth + 1.3), dpi=80, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    image = axes.imshow(
+        usage(genotypes, depth, modules), origin="lower", cmap="Blues", vmin=0.0, vmax=1.0
+    )
+    for layer in range(depth):
+        for module in range(modules):
+            if module in frozen[layer]:
+                axes.add_patch(
+                    Rectangle((module - 0.46, layer - 0.46), 0.92, 0.92, fill=False, hatch="////",
+                              edgecolor="0.35", linewidth=0.0)
+                )  # fmt: skip
+            if best is not None and module in best.active[layer]:
+                axes.add_patch(
+                    Rectangle((module - 0.44, layer - 0.44), 0.88, 0.88, fill=False,
+                              edgecolor="tab:red", linewidth=2.0)
+                )  # fmt: skip
+    axes.set_xticks(range(modules))
+    axes.set_yticks(range(depth))
+    axes.set_xlabel("module")
+    axes.set_ylabel("layer")
+    axes.set_title(title, fontsize=9)
+    figure.colorbar(image, ax=axes, label="share of pathways", shrink=0.9)
+    return figure
+
+
+def pixels(figure: Figure) -> NDArray[np.uint8]:
+    """A figure as an RGB image, shape [height, width, 3]."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()
+
+
+def draw_curves(
+    curves: Mapping[str, NDArray[np.float64]], budget: int, title: str
+) -> Figure:
+    """Learning curves of several arms on one task; each an array over equal stretches of the task."""
+    figure = Figure(figsize=(6.4, 3.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for name, curve in curves.items():
+        steps = (np.arange(len(curve)) + 0.5) * budget / len(curve)
+        axes.plot(steps, curve, label=name)
+    axes.set_xlabel("agent steps of the task")
+    axes.set_ylabel("mean return")
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure

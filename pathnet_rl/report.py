@@ -1,0 +1,129 @@
+"""The report of a run: from returns.csv and the arms' results to summary.json, a table, a picture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pathnet_rl.arms import Arm
+from pathnet_rl.checkpoint import write_json
+from pathnet_rl.config import RunConfig
+from pathnet_rl.envs.registry import short_name
+from pathnet_rl.metrics import area_under_curve, learning_curve, mean_of_last, speedup
+from pathnet_rl.pictures import draw_curves
+from pathnet_rl.run_folder import RunFolder
+from pathnet_rl.transfer import TaskResult
+
+
+@dataclass(frozen=True)
+class ReturnsTable:
+    """The episodes of one task of one arm, in order of agent steps."""
+
+    agent_steps: NDArray[np.int64]
+    returns: NDArray[np.float64]
+
+
+def read_returns(path: Path) -> dict[tuple[int, str], ReturnsTable]:
+    """returns.csv by (task, arm)."""
+    rows: dict[tuple[int, str], list[tuple[int, float]]] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            key = (int(row["task"]), row["arm"])
+            rows.setdefault(key, []).append((int(row["agent_steps"]), float(row["episode_return"])))
+    tables = {}
+    for key, pairs in rows.items():
+        pairs.sort(key=lambda pair: pair[0])
+        tables[key] = ReturnsTable(
+            np.array([steps for steps, _ in pairs]), np.array([value for _, value in pairs])
+        )
+    return tables
+
+
+@dataclass(frozen=True)
+class TaskSummary:
+    """One task of one arm.
+
+    Attributes:
+        area: area under the learning curve, as mean return over the task; None without an episode.
+        speedup: that area relative to the independent control's; None where there is none to
+            compare with, or where the ratio says nothing.
+    """
+
+    arm: Arm
+    result: TaskResult
+    episodes: int
+    mean_return_last_100: float | None
+    area: float | None
+    curve: NDArray[np.float64] | None
+    speedup: float | None = None
+
+
+def summarise(
+    config: RunConfig, folder: RunFolder, results: dict[Arm, list[TaskResult]]
+) -> list[TaskSummary]:
+    """One summary for each finished task of each arm."""
+    tables = read_returns(folder.returns)
+    summaries: list[TaskSummary] = []
+    areas: dict[int, float | None] = {}
+    for arm in sorted(results, key=lambda arm: arm is not Arm.INDEPENDENT):
+        for result in results[arm]:
+            task = result.finished.task
+            table = tables.get((task, arm.value))
+            curve = area = mean = None
+            if table is not None:
+                curve = learning_curve(table.agent_steps, table.returns, config.steps_of(task))
+                area, mean = area_under_curve(curve), mean_of_last(table.returns)
+            if arm is Arm.INDEPENDENT:
+                areas[task] = area
+            control = areas.get(task)
+            ratio = speedup(area, control) if area is not None and control is not None else None
+            episodes = 0 if table is None else len(table.returns)
+            summaries.append(TaskSummary(arm, result, episodes, mean, area, curve, ratio))
+    return sorted(summaries, key=lambda s: (s.result.finished.task, config.arms.index(s.arm)))
+
+
+def write_report(
+    config: RunConfig, folder: RunFolder, summaries: Sequence[TaskSummary]
+) -> list[Path]:
+    """Write summary.json and one picture of learning curves a task; the files written."""
+    files = [folder.summary]
+    for task, name in enumerate(config.tasks):
+        curves = {
+            s.arm.value: s.curve
+            for s in summaries
+            if s.result.finished.task == task and s.curve is not None
+        }
+        if curves:
+            figure = draw_curves(curves, config.steps_of(task), f"{name} (seed {config.seed})")
+            files.append(folder.path / f"learning_curves_{task + 1}_{short_name(name)}.png")
+            figure.savefig(files[-1])
+    write_json(folder.summary, {"tasks": [_as_json(summary) for summary in summaries]})
+    return files
+
+
+def _as_json(summary: TaskSummary) -> dict[str, Any]:
+    result = summary.result
+    return {
+        "arm": summary.arm.value,
+        "task": result.finished.task,
+        "name": result.finished.name,
+        "agent_steps": result.finished.agent_steps,
+        "episodes": summary.episodes,
+        "mean_return_last_100": summary.mean_return_last_100,
+        "area_under_curve": summary.area,
+        "speedup_over_independent": summary.speedup,
+        "best_pathway": result.finished.path,
+        "best_fitness": result.finished.fitness,
+        "frozen_modules_before": result.finished.always,
+        "greedy_return_after_task": result.after_task.mean,
+        "greedy_return_after_all_tasks": None if result.after_all is None else result.after_all.mean,
+        "greedy_episodes": len(result.after_task.returns),
+        "greedy_episodes_cut": result.after_task.cut,
+        "forgetting": result.forgetting,
+    }

@@ -1,0 +1,376 @@
+"""Transfer: a sequence of tasks, each learned, its best pathway frozen, the rest drawn anew.
+
+This is the outermost loop of a run. It says what happens in which order; a crew does the work, in this
+process or on a cluster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+
+from pathnet_rl.arms import SWITCHES, Arm
+from pathnet_rl.config import RunConfig
+from pathnet_rl.evaluate import GreedyReturns, greedy_returns
+from pathnet_rl.genotype import ActiveModules, Genotype, no_modules
+from pathnet_rl.run_folder import RunFolder
+from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
+from pathnet_rl.store import GridStore
+from pathnet_rl.telemetry import FinishedTask, PopulationSnapshot
+
+
+class Server(Protocol):
+    """The parameter server, as the driver sees it."""
+
+    def begin_first_task(self, task: int) -> None: ...
+    def begin_next_task(self, task: int, path: ActiveModules) -> None: ...
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]: ...
+    def load_state(self, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None: ...
+
+
+class Coordinator(Protocol):
+    """The tournament coordinator, as the driver sees it."""
+
+    def begin_task(self) -> None: ...
+    def chosen(self) -> tuple[Genotype, float]: ...
+    def snapshot(self) -> PopulationSnapshot: ...
+    def state(self) -> dict[str, Any]: ...
+    def load_state(self, state: dict[str, Any]) -> None: ...
+
+
+class Hub(Protocol):
+    """The metrics hub, as the driver sees it."""
+
+    def begin_task(self, task: int, agent_steps: int) -> None: ...
+    def mean_return(self) -> float | None: ...
+    def report(
+        self,
+        agent_steps: int,
+        updates: int,
+        learning_rate: float,
+        rate: float,
+        restarts: int,
+        frozen: ActiveModules,
+        population: PopulationSnapshot,
+    ) -> None: ...
+    def state(self) -> dict[str, Any]: ...
+    def load_state(self, state: dict[str, Any]) -> None: ...
+
+
+class Crew(Protocol):
+    """The roles of one arm at work. `store` is the driver's own view of the server's block."""
+
+    store: GridStore
+    server: Server
+    coordinator: Coordinator
+    hub: Hub
+    restarts: int
+
+    def start(self) -> None:
+        """Set the workers to work on the store's current task."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Let them work for about that long; True once all have stopped (task over, or told to)."""
+        ...
+
+    def close(self) -> None:
+        """Dismiss everybody and free the block."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, for people."""
+
+    arm: Arm
+    task: int
+    name: str
+    agent_steps: int
+    budget: int
+    rate: float
+    mean_return: float | None
+    best_fitness: float | None
+    overwrites: int
+    restarts: int
+
+
+class Display(Protocol):
+    """Shows how a run goes on."""
+
+    def update(self, progress: Progress) -> None: ...
+    def note(self, line: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A finished task and its greedy returns, right after it and after all tasks of its arm."""
+
+    finished: FinishedTask
+    after_task: GreedyReturns
+    after_all: GreedyReturns | None = None
+
+    @property
+    def forgetting(self) -> float | None:
+        """How much greedy return was lost to later tasks; None until they are done."""
+        return None if self.after_all is None else self.after_task.mean - self.after_all.mean
+
+    def state(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> TaskResult:
+        """What `state` returned."""
+        fields = dict(state["finished"])
+        for name in ("path", "always"):
+            fields[name] = tuple(tuple(layer) for layer in fields[name])
+
+        def returns(value: dict[str, Any] | None) -> GreedyReturns | None:
+            return value and GreedyReturns(tuple(value["returns"]), value["cut"])
+
+        after_task = returns(state["after_task"])
+        assert after_task is not None
+        return cls(FinishedTask(**fields), after_task, returns(state["after_all"]))
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; everything has been saved."""
+
+
+class ArmRun:
+    """One arm's way through the tasks, from wherever its last checkpoint left it.
+
+    Usage: `run()` inside the crew's lifetime; it raises Interrupted, after saving, once
+    `stop_requested` says so.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        arm: Arm,
+        crew: Crew,
+        folder: RunFolder,
+        display: Display,
+        stop_requested: Callable[[], bool],
+    ) -> None:
+        self._config, self._arm = config, arm
+        self._crew, self._folder, self._display = crew, folder, display
+        self._stop_requested = stop_requested
+        self._results: list[TaskResult] = []
+
+    def run(self) -> list[TaskResult]:
+        """Learn every task that is left; the results of all of them."""
+        latest = self._folder.latest(self._arm)
+        tasks = tasks_of(self._config, self._arm)
+        if latest is None:
+            task = tasks[0]
+            self._crew.server.begin_first_task(task)
+            self._crew.hub.begin_task(task, 0)
+        else:
+            task = self._restore(*latest)
+        while True:
+            if len(self._results) <= tasks.index(task):
+                self._learn()
+                self._results.append(self._finish_task(task))
+                self._save("1-learned")
+            if task == tasks[-1]:
+                break
+            previous, task = task, task + 1
+            self._crew.server.begin_next_task(task, self._result_of(previous).finished.path)
+            self._crew.coordinator.begin_task()
+            self._crew.hub.begin_task(task, 0)
+        self._results = [
+            TaskResult(r.finished, r.after_task, self._evaluate(r.finished)) for r in self._results
+        ]
+        self._save("2-finished")
+        return self._results
+
+    def _result_of(self, task: int) -> TaskResult:
+        return next(result for result in self._results if result.finished.task == task)
+
+    def _restore(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> int:
+        """Become what a checkpoint says; the task it was in."""
+        self._crew.server.load_state(tensors, state["store"])
+        self._crew.coordinator.load_state(state["coordinator"])
+        store = self._crew.store
+        self._crew.hub.begin_task(store.task, store.agent_steps)
+        self._crew.hub.load_state(state["hub"])
+        self._results = [TaskResult.from_state(result) for result in state["results"]]
+        self._display.note(
+            f"{self._arm.value}: going on from {store.agent_steps:,} agent steps of task"
+            f" {store.task + 1}, {self._config.tasks[store.task]}"
+        )
+        return store.task
+
+    def _learn(self) -> None:
+        """Let the crew work until the task's agent steps are done."""
+        config, crew, store = self._config, self._crew, self._crew.store
+        report = _Timer(config.report_seconds)
+        save = _Timer(config.checkpoint_seconds)
+        clock = _Rate(store)
+        crew.start()
+        while not crew.wait(min(1.0, config.report_seconds)):
+            clock.tick()
+            self._show(clock.recent)
+            if report.due():
+                self._report(clock.since_report())
+            if save.due():
+                self._save("0-learning")
+            if self._stop_requested() and not store.stopped:
+                self._display.note("stopping: every worker finishes its rollout, then all is saved")
+                store.stopped = True
+        if store.stopped and not store.over:
+            self._save("0-learning")
+            raise Interrupted
+        clock.tick()
+        self._show(clock.recent)
+        self._report(clock.since_report())
+
+    def _show(self, rate: float) -> None:
+        store, population = self._crew.store, self._crew.coordinator.snapshot()
+        best = float(population.fitness.max())
+        self._display.update(
+            Progress(
+                self._arm,
+                store.task,
+                self._config.tasks[store.task],
+                min(store.agent_steps, store.budget),
+                store.budget,
+                rate,
+                self._crew.hub.mean_return(),
+                best if best > float("-inf") else None,
+                population.overwrites,
+                self._crew.restarts,
+            )
+        )
+
+    def _report(self, rate: float) -> None:
+        store = self._crew.store
+        self._crew.hub.report(
+            store.agent_steps,
+            store.updates,
+            store.learning_rate,
+            rate,
+            self._crew.restarts,
+            store.frozen,
+            self._crew.coordinator.snapshot(),
+        )
+
+    def _finish_task(self, task: int) -> TaskResult:
+        genotype, fitness = self._crew.coordinator.chosen()
+        store = self._crew.store
+        frozen_active = SWITCHES[self._arm].frozen_active
+        finished = FinishedTask(
+            task,
+            self._config.tasks[task],
+            store.agent_steps,
+            genotype.active,
+            store.frozen if frozen_active else no_modules(store.grid.depth),
+            fitness,
+        )
+        return TaskResult(finished, self._evaluate(finished))
+
+    def _evaluate(self, finished: FinishedTask) -> GreedyReturns:
+        sequence = seed_sequence(
+            self._config.seed, Arm.PATHNET, Owner.EVALUATION, finished.task
+        )  # The same episodes for every arm.
+        return greedy_returns(
+            self._crew.store,
+            finished,
+            self._config.evaluation,
+            self._config.protocol,
+            environment_seed(sequence),
+        )
+
+    def _save(self, phase: str) -> None:
+        hub = self._crew.hub.state()
+        coordinator = self._crew.coordinator.state()
+        tensors, header = self._crew.server.state()
+        state = {
+            "finished": phase == "2-finished",
+            "arm": self._arm.value,
+            "store": header,
+            "coordinator": coordinator,
+            "hub": hub,
+            "results": [result.state() for result in self._results],
+        }
+        name = f"task-{header['task']:02d}-step-{header['agent_steps']:012d}-{phase}"
+        self._folder.save(self._arm, name, tensors, state)
+
+
+def tasks_of(config: RunConfig, arm: Arm) -> range:
+    """The tasks an arm learns: all, or those after the first for a control that does not transfer."""
+    last = len(config.tasks)
+    return range(0 if SWITCHES[arm].first_task or last == 1 else 1, last)
+
+
+def finished_results(folder: RunFolder, arm: Arm) -> list[TaskResult] | None:
+    """The results of an arm that is done, or None if there is something left to do."""
+    latest = folder.latest(arm)
+    if latest is None or not latest[1]["finished"]:
+        return None
+    return [TaskResult.from_state(result) for result in latest[1]["results"]]
+
+
+def run(
+    config: RunConfig,
+    folder: RunFolder,
+    make_crew: Callable[[Arm], Crew],
+    display: Display,
+    stop_requested: Callable[[], bool],
+) -> dict[Arm, list[TaskResult]]:
+    """Run every arm that is not done yet; the results of all of them."""
+    results: dict[Arm, list[TaskResult]] = {}
+    for arm in config.arms:
+        done = finished_results(folder, arm)
+        if done is None:
+            crew = make_crew(arm)
+            try:
+                done = ArmRun(config, arm, crew, folder, display, stop_requested).run()
+            finally:
+                crew.close()
+        results[arm] = done
+    return results
+
+
+class _Timer:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = time.monotonic() + seconds
+
+    def due(self) -> bool:
+        """True once every `seconds`."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
+
+
+class _Rate:
+    """Agent steps a second: of the last few seconds, and since the last report."""
+
+    def __init__(self, store: GridStore) -> None:
+        self._store = store
+        self._marks = [(time.monotonic(), store.agent_steps)]
+        self._report = self._marks[0]
+
+    def tick(self) -> None:
+        self._marks = [*self._marks[-10:], (time.monotonic(), self._store.agent_steps)]
+
+    @property
+    def recent(self) -> float:
+        return self._between(self._marks[0], self._marks[-1])
+
+    def since_report(self) -> float:
+        before, self._report = self._report, (time.monotonic(), self._store.agent_steps)
+        return self._between(before, self._report)
+
+    @staticmethod
+    def _between(start: tuple[float, int], stop: tuple[float, int]) -> float:
+        return (stop[1] - start[1]) / max(stop[0] - start[0], 1e-9)

@@ -1,0 +1,194 @@
+"""The metrics hub: the only owner of the TensorBoard writer and of returns.csv."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathnet_rl.arms import Arm
+from pathnet_rl.checkpoint import cannot_write
+from pathnet_rl.config import RunConfig
+from pathnet_rl.genotype import ActiveModules
+from pathnet_rl.metrics import LAST_EPISODES, mean_of_last
+from pathnet_rl.pictures import draw_grid, pixels
+from pathnet_rl.run_folder import RunFolder
+from pathnet_rl.telemetry import PopulationSnapshot, Telemetry
+from pathnet_rl.tournament import fittest
+
+COLUMNS = ("task", "arm", "agent_steps", "episode_return", "length")
+
+
+class MetricsHub:
+    """Gathers what workers tell, and writes it at every report."""
+
+    def __init__(self, config: RunConfig, arm: Arm) -> None:
+        # Here: importing it takes seconds, and only the process that owns the writer should pay.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._make_writer = SummaryWriter
+        self._config, self._arm = config, arm
+        self._folder = RunFolder(config)
+        self._writer: SummaryWriter | None = None
+        self._returns = _ReturnsFile(self._folder.returns)
+        self._last: deque[float] = deque(maxlen=LAST_EPISODES)
+        self._lengths: list[int] = []
+        self._new: list[float] = []
+        self._sums = Telemetry(task=0)
+
+    def begin_task(self, task: int, agent_steps: int) -> None:
+        """Write to the events of one task, from `agent_steps` on: what was beyond is superseded."""
+        self.close_writer()
+        self._last.clear()
+        self._start_interval(task)
+        self._writer = self._make_writer(
+            str(self._folder.events(self._arm, task)),
+            purge_step=agent_steps + 1 if agent_steps else None,
+            flush_secs=5,
+        )
+
+    def record(self, telemetry: Telemetry) -> None:
+        """Take in what a worker has seen."""
+        if telemetry.task != self._sums.task:
+            return  # From a worker that was cut off in the task before.
+        for name in ("updates", "samples", "policy_loss", "value_loss", "entropy", "gradient_norm"):
+            setattr(self._sums, name, getattr(self._sums, name) + getattr(telemetry, name))
+        for episode in telemetry.episodes:
+            self._new.append(episode.episode_return)
+            self._lengths.append(episode.length)
+            self._last.append(episode.episode_return)
+            self._returns.add(
+                (telemetry.task, self._arm.value, episode.agent_steps, episode.episode_return,
+                 episode.length)
+            )  # fmt: skip
+
+    def mean_return(self) -> float | None:
+        """The mean return of the last 100 episodes of the task, or None before the first."""
+        return mean_of_last(np.array(self._last))
+
+    def report(
+        self,
+        agent_steps: int,
+        updates: int,
+        learning_rate: float,
+        rate: float,
+        restarts: int,
+        frozen: ActiveModules,
+        population: PopulationSnapshot,
+    ) -> None:
+        """Write one point of every tag (see `metrics.TAGS`); a tag with nothing to say is left out."""
+        assert self._writer is not None
+        scalars: dict[str, float] = {
+            "tournament/evaluations": population.evaluations,
+            "tournament/overwrites": population.overwrites,
+            "tournament/mutated_genes": population.mutated_genes,
+            "grid/distinct_modules": len(
+                {(layer, m) for g in population.genotypes for layer, a in enumerate(g.active) for m in a}
+            ),
+            "learning/rate": learning_rate,
+            "speed/agent_steps_per_second": rate,
+            "run/updates": updates,
+            "run/restarts": restarts,
+        }  # fmt: skip
+        if self._new:
+            scalars["episode/return"] = float(np.mean(self._new))
+            scalars["episode/length"] = float(np.mean(self._lengths))
+            scalars["episode/return_last_100"] = float(np.mean(self._last))
+        if self._sums.samples:
+            for name in ("policy_loss", "value_loss", "entropy"):
+                scalars[f"learning/{name}"] = getattr(self._sums, name) / self._sums.samples
+            scalars["learning/gradient_norm"] = self._sums.gradient_norm / self._sums.updates
+        evaluated = population.fitness[np.isfinite(population.fitness)]
+        best = None
+        if len(evaluated):
+            best = population.genotypes[fittest(population.fitness)]
+            scalars["fitness/best"] = float(evaluated.max())
+            scalars["fitness/mean"] = float(evaluated.mean())
+            self._writer.add_histogram("fitness/distribution", evaluated, agent_steps)
+        for tag, value in scalars.items():
+            self._writer.add_scalar(tag, value, agent_steps)
+        grid = self._config.grid
+        figure = draw_grid(
+            population.genotypes, len(grid.layers), grid.modules, frozen, best,
+            f"{self._arm.value}, task {self._sums.task + 1}, {agent_steps:,} agent steps",
+        )  # fmt: skip
+        self._writer.add_image("grid/modules", pixels(figure), agent_steps, dataformats="HWC")
+        self._start_interval(self._sums.task)
+        self.flush()
+
+    def _start_interval(self, task: int) -> None:
+        self._sums = Telemetry(task)
+        self._new, self._lengths = [], []
+
+    def flush(self) -> None:
+        """Put everything on disk that has been told."""
+        self._returns.flush()
+        if self._writer is not None:
+            self._writer.flush()
+
+    def state(self) -> dict[str, Any]:
+        """How far returns.csv reaches, and the last returns, as JSON values."""
+        return {"returns_bytes": self._returns.flush(), "last_returns": list(self._last)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint: rows that came after it are cut off, since they come again."""
+        self._returns.cut(state["returns_bytes"])
+        self._last.extend(state["last_returns"])
+
+    def close_writer(self) -> None:
+        """Close the events of the current task."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def close(self) -> None:
+        """Flush and close everything."""
+        self.close_writer()
+        self._returns.close()
+
+
+class _ReturnsFile:
+    """returns.csv, buffered; locked against a hub of a killed run that has not died yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("a+b", buffering=0)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        self._buffer = io.StringIO()
+        self._rows = csv.writer(self._buffer, lineterminator="\n")
+        if self._file.seek(0, os.SEEK_END) == 0:
+            self._rows.writerow(COLUMNS)
+
+    def add(self, row: tuple[object, ...]) -> None:
+        self._rows.writerow(row)
+
+    def flush(self) -> int:
+        """Write what is buffered; the size of the file in bytes."""
+        data = self._buffer.getvalue().encode()
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            while data:
+                written = self._file.write(data)
+                data = data[written:]
+        except OSError as error:
+            self._file.truncate(end)  # Never half a row.
+            raise cannot_write(self._path, error) from error
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return self._file.tell()
+
+    def cut(self, size: int) -> None:
+        self._file.truncate(size)
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()

@@ -1,0 +1,96 @@
+"""The parameter server: it owns the store, hands it out to workers that cannot map it, and is the only one
+that freezes, re-initialises, saves and restores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pathnet_rl.arms import SWITCHES, Arm
+from pathnet_rl.config import RunConfig
+from pathnet_rl.genotype import ActiveModules, difference
+from pathnet_rl.grid import Grid
+from pathnet_rl.network import PathwayWeights
+from pathnet_rl.seeds import Owner, generator
+from pathnet_rl.store import GridStore
+
+
+@dataclass(frozen=True)
+class StoreStatus:
+    """The part of the store's header that a worker on another node needs."""
+
+    task: int
+    budget: int
+    agent_steps: int
+    stopped: bool
+    frozen: ActiveModules
+
+
+class ParameterServer:
+    """Owns the block of one arm at `path`.
+
+    A server that is restarted by ray maps the block that it finds there and goes on with it; the
+    driver deletes what an earlier run left before it starts one.
+    """
+
+    def __init__(self, config: RunConfig, arm: Arm, grid: Grid, path: Path) -> None:
+        self._config, self._arm = config, arm
+        if path.exists():
+            self._store = GridStore.open(path, grid, config.learning)
+        else:
+            self._store = GridStore.create(path, grid, config.learning)
+
+    # For workers on other nodes ---------------------------------------------------------------
+
+    def status(self) -> StoreStatus:
+        """Where the current task stands."""
+        store = self._store
+        return StoreStatus(
+            store.task, store.budget, store.agent_steps, store.stopped, store.frozen
+        )
+
+    def pull(self, task: int, path: ActiveModules, always: ActiveModules) -> PathwayWeights:
+        """As `GridStore.pull`."""
+        return self._store.pull(task, path, always)
+
+    def push(
+        self,
+        task: int,
+        path: ActiveModules,
+        gradients: PathwayWeights,
+        agent_steps: int,
+        worker: int,
+    ) -> StoreStatus:
+        """As `GridStore.push`; returns where the task stands then."""
+        self._store.push(task, path, gradients, agent_steps, worker)
+        return self.status()
+
+    # For the driver, while no worker runs -----------------------------------------------------
+
+    def begin_first_task(self, task: int) -> None:
+        """Draw the whole grid and the first head."""
+        rng = generator(self._config.seed, self._arm, Owner.INITIALISATION, task)
+        self._store.initialise(self._store.grid.all_modules(), rng)
+        self._store.begin_task(task, self._config.steps_of(task), rng)
+
+    def begin_next_task(self, task: int, path: ActiveModules) -> None:
+        """Freeze the finished task's path and re-initialise the rest, as the arm's switches say."""
+        switches = SWITCHES[self._arm]
+        rng = generator(self._config.seed, self._arm, Owner.INITIALISATION, task)
+        if switches.freeze:
+            self._store.freeze(path)
+        if switches.reinitialise:
+            everything = self._store.grid.all_modules()
+            self._store.initialise(difference(everything, self._store.frozen), rng)
+        self._store.begin_task(task, self._config.steps_of(task), rng)
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """As `GridStore.state`."""
+        return self._store.state()
+
+    def load_state(self, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+        """As `GridStore.load_state`."""
+        self._store.load_state(tensors, header)

@@ -1,0 +1,220 @@
+"""The crew on ray: one actor a role, wrapped here and nowhere else.
+
+Server, coordinator and hub live on the driver's node, so that the driver can map the block as well.
+Workers go wherever there are CPUs: on that node they map the block, elsewhere they call the server.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+# Ray reports usage unless it is told not to; a research code has no business doing so by itself.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray's own file systems on disk are smaller than the machines it warns about.
+os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError, ActorUnavailableError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pathnet_rl import transfer
+from pathnet_rl.arms import Arm
+from pathnet_rl.config import RunConfig
+from pathnet_rl.errors import UserError
+from pathnet_rl.grid import Grid
+from pathnet_rl.store import GridStore
+from pathnet_rl.telemetry import Telemetry
+from workers.block import block_path
+from workers.coordinator import TournamentCoordinator
+from workers.interfaces import Coordinator, Store
+from workers.metrics_hub import MetricsHub
+from workers.parameter_server import ParameterServer
+from workers.pathway_worker import PathwayWorker
+from workers.remote_store import RemoteStore, Server
+
+MOST_RESTARTS_IN_A_ROW = 5
+"""A worker that dies this often without an agent step in between is a fault, not an accident."""
+
+
+class Waiting:
+    """An actor's methods as plain calls that wait for their answer."""
+
+    def __init__(self, actor: ActorHandle) -> None:
+        self._actor = actor
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._actor, name)
+        return lambda *arguments: ray.get(method.remote(*arguments))
+
+
+class PostingHub:
+    """The hub as workers see it: they tell and do not wait."""
+
+    def __init__(self, actor: ActorHandle) -> None:
+        self._actor = actor
+
+    def record(self, telemetry: Telemetry) -> None:
+        self._actor.record.remote(telemetry)
+
+
+class WorkerActor:
+    """A pathway worker in an actor: finds out which kind of store it can use where it runs."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        arm: Arm,
+        index: int,
+        pathways: Sequence[int],
+        grid: Grid,
+        block: Path,
+        home: str,
+        server: ActorHandle,
+        coordinator: ActorHandle,
+        hub: ActorHandle,
+    ) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        self._store: Store
+        self._remote: RemoteStore | None = None
+        if ray.get_runtime_context().get_node_id() == home:
+            self._store = GridStore.open(block, grid, config.learning)
+        else:
+            self._store = self._remote = RemoteStore(cast(Server, Waiting(server)), grid)
+        self._worker = PathwayWorker(
+            config,
+            arm,
+            index,
+            pathways,
+            self._store,
+            cast(Coordinator, Waiting(coordinator)),
+            PostingHub(hub),
+        )
+
+    def run_task(self) -> None:
+        """Work until the current task is over or stopped."""
+        if self._remote is not None:
+            self._remote.refresh()
+        self._worker.run_task()
+
+
+def connect(config: RunConfig) -> int:
+    """Join the cluster that RAY_ADDRESS names, or start one here; the number of workers to use."""
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, log_to_driver=True, logging_level="warning")
+    else:
+        # More workers than CPUs is the user's choice; ray is told of as many.
+        cpus = max(len(os.sched_getaffinity(0)), config.workers or 0)
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            log_to_driver=True,
+            logging_level="warning",
+        )
+    available = int(ray.cluster_resources().get("CPU", 0))
+    workers = config.workers or min(available, config.evolution.population)
+    if workers > available:
+        raise UserError(
+            f"{workers} workers need as many CPUs and the cluster has {available}; lower --workers"
+        )
+    if workers > config.evolution.population:
+        raise UserError(
+            f"{workers} workers cannot share {config.evolution.population} pathways;"
+            " lower --workers or raise --evolution.population"
+        )
+    return workers
+
+
+class RayCrew:
+    """A `transfer.Crew` of actors. `connect` first."""
+
+    def __init__(self, config: RunConfig, arm: Arm, grid: Grid, workers: int) -> None:
+        self.restarts = 0
+        block = block_path(config, arm)
+        block.unlink(missing_ok=True)
+        home = ray.get_runtime_context().get_node_id()
+        here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(home, soft=False)}
+        server = (
+            ray.remote(ParameterServer)
+            .options(num_cpus=0, max_restarts=-1, **here)
+            .remote(config, arm, grid, block)
+        )
+        coordinator = (
+            ray.remote(TournamentCoordinator).options(num_cpus=0, **here).remote(config, arm)
+        )
+        hub = ray.remote(MetricsHub).options(num_cpus=0, **here).remote(config, arm)
+        self.server = cast(transfer.Server, Waiting(server))
+        self.coordinator = cast(transfer.Coordinator, Waiting(coordinator))
+        self.hub = cast(transfer.Hub, Waiting(hub))
+        self.server.state()  # Wait until the block is there.
+        self.store = GridStore.open(block, grid, config.learning)
+        population = config.evolution.population
+        make_worker = ray.remote(WorkerActor).options(num_cpus=1, max_restarts=-1)
+        self._workers = [
+            make_worker.remote(
+                config,
+                arm,
+                index,
+                range(index, population, workers),
+                grid,
+                block,
+                home,
+                server,
+                coordinator,
+                hub,
+            )
+            for index in range(workers)
+        ]
+        self._actors = [*self._workers, server, coordinator, hub]
+        self._running: dict[ray.ObjectRef[None], ActorHandle] = {}
+        self._fruitless = 0
+        self._steps_at_restart = 0
+
+    def start(self) -> None:
+        for worker in self._workers:
+            self._set_to_work(worker)
+
+    def _set_to_work(self, worker: ActorHandle) -> None:
+        self._running[worker.run_task.remote()] = worker
+
+    def wait(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while self._running and (left := until - time.monotonic()) > 0:
+            done, _ = ray.wait(list(self._running), num_returns=1, timeout=left)
+            for reference in done:
+                self._take_in(reference)
+        return not self._running
+
+    def _take_in(self, reference: ray.ObjectRef[None]) -> None:
+        """A worker came to the end of the task, or died and is set to work again."""
+        worker = self._running.pop(reference)
+        try:
+            ray.get(reference)
+        except (ActorDiedError, ActorUnavailableError) as error:
+            if self.store.over or self.store.stopped:
+                return
+            self.restarts += 1
+            steps = self.store.agent_steps
+            self._fruitless = self._fruitless + 1 if steps == self._steps_at_restart else 1
+            self._steps_at_restart = steps
+            if self._fruitless > MOST_RESTARTS_IN_A_ROW:
+                raise UserError(f"workers die as soon as they are started: {error}") from error
+            self._set_to_work(worker)
+
+    def close(self) -> None:
+        for name in ("close",):
+            try:
+                getattr(self.hub, name)()
+            except (ActorDiedError, ActorUnavailableError):
+                pass
+        for actor in self._actors:
+            ray.kill(actor)
+        self.store.remove()

@@ -1,0 +1,75 @@
+"""The store as a worker on another node sees it: the same verbs, as calls to the parameter server."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pathnet_rl.genotype import ActiveModules
+from pathnet_rl.grid import Grid
+from pathnet_rl.network import PathwayWeights
+from workers.parameter_server import StoreStatus
+
+
+class Server(Protocol):
+    """The parameter server's verbs, each waiting for its answer."""
+
+    def status(self) -> StoreStatus: ...
+
+    def pull(self, task: int, path: ActiveModules, always: ActiveModules) -> PathwayWeights: ...
+
+    def push(
+        self,
+        task: int,
+        path: ActiveModules,
+        gradients: PathwayWeights,
+        agent_steps: int,
+        worker: int,
+    ) -> StoreStatus: ...
+
+
+class RemoteStore:
+    """Pulls and pushes through the server; what the header says is as old as the last push."""
+
+    def __init__(self, server: Server, grid: Grid) -> None:
+        self.grid = grid
+        self._server = server
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Ask the server where the task stands (a task has begun)."""
+        self._status = self._server.status()
+
+    @property
+    def task(self) -> int:
+        return self._status.task
+
+    @property
+    def agent_steps(self) -> int:
+        return self._status.agent_steps
+
+    @property
+    def over(self) -> bool:
+        return self._status.agent_steps >= self._status.budget
+
+    @property
+    def stopped(self) -> bool:
+        return self._status.stopped
+
+    @property
+    def frozen(self) -> ActiveModules:
+        return self._status.frozen
+
+    def pull(self, task: int, path: ActiveModules, always: ActiveModules) -> PathwayWeights:
+        """As `GridStore.pull`."""
+        return self._server.pull(task, path, always)
+
+    def push(
+        self,
+        task: int,
+        path: ActiveModules,
+        gradients: PathwayWeights,
+        agent_steps: int,
+        worker: int,
+    ) -> None:
+        """As `GridStore.push`."""
+        self._status = self._server.push(task, path, gradients, agent_steps, worker)

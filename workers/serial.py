@@ -1,0 +1,61 @@
+"""The serial twin: the same roles in one process and one thread, bit-reproducible from one seed.
+
+It is the debugger, the teacher and the test of the distributed system: a ray run with one worker gives
+the same weights, bit by bit.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from pathnet_rl.arms import Arm
+from pathnet_rl.config import RunConfig
+from pathnet_rl.grid import Grid
+from pathnet_rl.store import GridStore
+from workers.block import block_path
+from workers.coordinator import TournamentCoordinator
+from workers.metrics_hub import MetricsHub
+from workers.parameter_server import ParameterServer
+from workers.pathway_worker import PathwayWorker
+
+
+class SerialCrew:
+    """A `transfer.Crew` whose only worker owns the whole population."""
+
+    restarts = 0
+
+    def __init__(self, config: RunConfig, arm: Arm, grid: Grid) -> None:
+        torch.set_num_threads(1)
+        path = block_path(config, arm)
+        path.unlink(missing_ok=True)
+        self.server = ParameterServer(config, arm, grid, path)
+        self.store = GridStore.open(path, grid, config.learning)
+        self.coordinator = TournamentCoordinator(config, arm)
+        self.hub = MetricsHub(config, arm)
+        self._worker = PathwayWorker(
+            config,
+            arm,
+            0,
+            range(config.evolution.population),
+            self.store,
+            self.coordinator,
+            self.hub,
+        )
+
+    def start(self) -> None:
+        self._worker.begin_task()
+
+    def wait(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while self._worker.working:
+            if time.monotonic() >= until:
+                return False
+            self._worker.step()
+        self._worker.end_task()
+        return True
+
+    def close(self) -> None:
+        self.hub.close()
+        self.store.remove()
