@@ -183,7 +183,7 @@ def main() -> None:
             PRESETS,
             prog="python -m launch.train",
             description=__doc__,
-            config=(tyro.conf.AvoidSubcommands,),
+            config=(tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues),
         )
         train(config, console)
     except ValidationError as error:

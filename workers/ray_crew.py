@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,6 +63,16 @@ class PostingHub:
         self._actor.record.remote(telemetry)
 
 
+@dataclass(frozen=True)
+class RoleNames:
+    """The actors' names. Workers look the roles up: handles among an actor's constructor arguments are kept
+    in the object store and may be lost before a restart needs them."""
+
+    server: str
+    coordinator: str
+    hub: str
+
+
 class WorkerActor:
     """A pathway worker in an actor: finds out which kind of store it can use where it runs."""
 
@@ -74,9 +85,7 @@ class WorkerActor:
         grid: Grid,
         block: Path,
         home: str,
-        server: ActorHandle,
-        coordinator: ActorHandle,
-        hub: ActorHandle,
+        names: RoleNames,
     ) -> None:
         import torch
 
@@ -86,15 +95,17 @@ class WorkerActor:
         if ray.get_runtime_context().get_node_id() == home:
             self._store = GridStore.open(block, grid, config.learning)
         else:
-            self._store = self._remote = RemoteStore(cast(Server, Waiting(server)), grid)
+            self._store = self._remote = RemoteStore(
+                cast(Server, Waiting(ray.get_actor(names.server))), grid
+            )
         self._worker = PathwayWorker(
             config,
             arm,
             index,
             pathways,
             self._store,
-            cast(Coordinator, Waiting(coordinator)),
-            PostingHub(hub),
+            cast(Coordinator, Waiting(ray.get_actor(names.coordinator))),
+            PostingHub(ray.get_actor(names.hub)),
         )
 
     def run_task(self) -> None:
@@ -108,7 +119,7 @@ def connect(config: RunConfig) -> int:
     """Join the cluster that RAY_ADDRESS names, or start one here; the number of workers to use."""
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=True, logging_level="warning")
+        ray.init(address=address, log_to_driver=True, logging_level="error")
     else:
         # More workers than CPUs is the user's choice; ray is told of as many.
         cpus = max(len(os.sched_getaffinity(0)), config.workers or 0)
@@ -117,7 +128,7 @@ def connect(config: RunConfig) -> int:
             num_cpus=cpus,
             include_dashboard=False,
             log_to_driver=True,
-            logging_level="warning",
+            logging_level="error",
         )
     available = int(ray.cluster_resources().get("CPU", 0))
     workers = config.workers or min(available, config.evolution.population)
@@ -142,18 +153,24 @@ class RayCrew:
         block.unlink(missing_ok=True)
         home = ray.get_runtime_context().get_node_id()
         here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(home, soft=False)}
+        names = RoleNames(*(f"{block.stem}-{role}" for role in ("server", "coordinator", "hub")))
         server = (
             ray.remote(ParameterServer)
-            .options(num_cpus=0, max_restarts=-1, **here)
+            .options(name=names.server, num_cpus=0, max_restarts=-1, **here)
             .remote(config, arm, grid, block)
         )
         coordinator = (
-            ray.remote(TournamentCoordinator).options(num_cpus=0, **here).remote(config, arm)
+            ray.remote(TournamentCoordinator)
+            .options(name=names.coordinator, num_cpus=0, **here)
+            .remote(config, arm)
         )
-        hub = ray.remote(MetricsHub).options(num_cpus=0, **here).remote(config, arm)
+        hub = (
+            ray.remote(MetricsHub).options(name=names.hub, num_cpus=0, **here).remote(config, arm)
+        )
         self.server = cast(transfer.Server, Waiting(server))
         self.coordinator = cast(transfer.Coordinator, Waiting(coordinator))
-        self.hub = cast(transfer.Hub, Waiting(hub))
+        self._hub_actor = Waiting(hub)
+        self.hub = cast(transfer.Hub, self._hub_actor)
         self.server.state()  # Wait until the block is there.
         self.store = GridStore.open(block, grid, config.learning)
         population = config.evolution.population
@@ -167,9 +184,7 @@ class RayCrew:
                 grid,
                 block,
                 home,
-                server,
-                coordinator,
-                hub,
+                names,
             )
             for index in range(workers)
         ]
@@ -210,11 +225,10 @@ class RayCrew:
             self._set_to_work(worker)
 
     def close(self) -> None:
-        for name in ("close",):
-            try:
-                getattr(self.hub, name)()
-            except (ActorDiedError, ActorUnavailableError):
-                pass
+        try:
+            self._hub_actor.close()
+        except (ActorDiedError, ActorUnavailableError):
+            pass  # Then it has nothing left to close.
         for actor in self._actors:
             ray.kill(actor)
         self.store.remove()
