@@ -121,43 +121,36 @@ class _crew_maker:
         return RayCrew(self._config, arm, self._grid, self._workers)
 
 
-def print_summary(
-    console: Console, config: RunConfig, summaries: list[TaskSummary]
-) -> None:
-    """A table a task: each arm's returns, area, speedup, and what was forgotten."""
+def print_summary(console: Console, config: RunConfig, summaries: list[TaskSummary]) -> None:
+    """A table a task, an arm a column: returns over time, area, speedup, and what was forgotten."""
     for task, name in enumerate(config.tasks):
         rows = [summary for summary in summaries if summary.result.finished.task == task]
         if not rows:
             continue
-        table = Table(title=f"task {task + 1}: {name}, {config.steps_of(task):,} agent steps")
-        for column in (
-            "arm",
-            "mean return over the task (area)",
-            "last 100 episodes",
-            "speedup over independent",
-            "greedy return",
-            "forgetting",
-        ):
-            table.add_column(column, justify="left" if column == "arm" else "right")
+        table = Table(
+            title=f"task {task + 1}: {name}, {config.steps_of(task):,} agent steps, seed {config.seed}"
+        )
+        table.add_column("mean return")
         for row in rows:
+            table.add_column(row.arm.value, justify="right")
+        for tenth in range(10):
             table.add_row(
-                row.arm.value,
-                _cell(row.area),
-                _cell(row.mean_return_last_100),
-                _cell(row.speedup),
-                _cell(row.result.after_task.mean),
-                _cell(row.result.forgetting),
+                f"at {tenth * 10}-{tenth * 10 + 10}% of the task",
+                *(
+                    _cell(None if row.curve is None else row.curve.reshape(10, -1).mean(axis=1)[tenth])
+                    for row in rows
+                ),
             )
+        table.add_section()
+        for label, values in (
+            ("over the task (area under the curve)", [row.area for row in rows]),
+            ("of the last 100 episodes", [row.mean_return_last_100 for row in rows]),
+            ("of the best pathway, greedy", [row.result.after_task.mean for row in rows]),
+            ("speedup over independent", [row.speedup for row in rows]),
+            ("forgotten after all tasks", [row.result.forgetting for row in rows]),
+        ):
+            table.add_row(label, *(_cell(value) for value in values))
         console.print(table)
-        stretches = Table(title=f"mean return over time, {name}")
-        stretches.add_column("arm")
-        for tenth in range(1, 11):
-            stretches.add_column(f"{tenth * 10}%", justify="right")
-        for row in rows:
-            if row.curve is not None:
-                tenths = row.curve.reshape(10, -1).mean(axis=1)
-                stretches.add_row(row.arm.value, *(f"{value:,.1f}" for value in tenths))
-        console.print(stretches)
 
 
 def _cell(value: float | None) -> str:

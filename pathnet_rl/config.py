@@ -57,6 +57,10 @@ class GridConfig(Settings):
     width: int = Field(4, ge=1)
     """N: the most modules of a layer that one pathway may use."""
 
+    centre_images: bool = True
+    """Subtract each frame's mean from it. Without that, the constant background is most of the first
+    layer's gradient, and its units die."""
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.width > self.modules:

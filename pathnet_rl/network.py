@@ -221,6 +221,7 @@ class PathwayNetwork:
         self.steps, self.environments, self.actions = steps, environments, actions
         samples = (steps + 1) * environments
         self._image = len(grid.observation_shape) == 3
+        self._centre = grid.config.centre_images
         first = grid.layers[0]
         input_shape = first.input_shape
         if self._image:
@@ -262,6 +263,8 @@ class PathwayNetwork:
         if self._image:
             # Widening first and reordering second is faster than both in one copy.
             self._planes.copy_(incoming)
+            if self._centre:
+                self._planes.sub_(self._planes.mean((2, 3), keepdim=True))
             current.permute(0, 3, 1, 2).copy_(self._planes)
             if self._scale_pixels:
                 current.mul_(PIXEL_SCALE)

@@ -1,0 +1,92 @@
+"""Play a finished task again: load a finished run and let the task's best pathway act greedily."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from pydantic import ValidationError
+from rich.console import Console
+
+from launch.train import build_grid
+from pathnet_rl.arms import Arm
+from pathnet_rl.config import EvaluationConfig, RunConfig
+from pathnet_rl.errors import UserError
+from pathnet_rl.evaluate import greedy_returns
+from pathnet_rl.run_folder import RunFolder
+from pathnet_rl.store import GridStore
+from pathnet_rl.transfer import TaskResult
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to play."""
+
+    run: tyro.conf.Positional[Path]
+    """The run folder, such as runs/laptop."""
+    task: int = 1
+    """Which of its tasks, from 1."""
+    arm: Arm = Arm.PATHNET
+    """Which arm of the run."""
+    episodes: int = 4
+    """Episodes to play."""
+    seed: int = 0
+    """Seed of the environments."""
+    most_steps: int = 5000
+    """Agent steps after which an episode is cut."""
+
+
+def replay(options: Options, console: Console) -> None:
+    """Print the greedy return of each episode.
+
+    Raises:
+        UserError: no such run, arm or finished task.
+    """
+    config_file = options.run / "config.json"
+    try:
+        config = RunConfig.model_validate_json(config_file.read_text())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{options.run} is no run folder: {config_file} cannot be read") from error
+    config = config.model_copy(
+        update={"folder": str(options.run.parent), "name": options.run.name}
+    )
+    latest = RunFolder(config).latest(options.arm)
+    if latest is None:
+        raise UserError(f"{options.run} has no checkpoint of the arm {options.arm.value}")
+    tensors, state = latest
+    results = {r["finished"]["task"] + 1: TaskResult.from_state(r) for r in state["results"]}
+    if options.task not in results:
+        finished = ", ".join(str(task) for task in results) or "none"
+        raise UserError(f"task {options.task} is not finished in that arm; finished: {finished}")
+    finished_task = results[options.task].finished
+    grid = build_grid(config)
+    with tempfile.TemporaryDirectory() as folder:
+        store = GridStore.create(Path(folder) / "grid.block", grid, config.learning)
+        store.load_state(tensors, state["store"])
+        evaluation = EvaluationConfig(episodes=options.episodes, most_steps=options.most_steps)
+        played = greedy_returns(store, finished_task, evaluation, config.protocol, options.seed)
+    for number, value in enumerate(played.returns, 1):
+        console.print(f"episode {number}: return {value:,.1f}", highlight=False)
+    cut = f" ({played.cut} cut at {options.most_steps:,} agent steps)" if played.cut else ""
+    console.print(f"{finished_task.name}: mean {played.mean:,.2f}{cut}", highlight=False)
+
+
+def main() -> None:
+    """The command line: `python -m launch.replay runs/laptop --task 1`."""
+    options = tyro.cli(
+        Options,
+        prog="python -m launch.replay",
+        description=__doc__,
+        config=(tyro.conf.EnumChoicesFromValues,),
+    )
+    try:
+        replay(options, Console())
+    except (UserError, ValidationError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
