@@ -57,9 +57,9 @@ class GridConfig(Settings):
     width: int = Field(4, ge=1)
     """N: the most modules of a layer that one pathway may use."""
 
-    centre_images: bool = True
-    """Subtract each frame's mean from it. Without that, the constant background is most of the first
-    layer's gradient, and its units die."""
+    standardise_images: bool = True
+    """Bring each frame to mean 0 and deviation 1. Scaled to [0, 1] instead (off), the constant
+    background is most of the first layer's gradient, and its units die."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

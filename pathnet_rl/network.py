@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 
 from pathnet_rl.grid import Grid, ModuleLayer
 
-PIXEL_SCALE = 1.0 / 255.0
+
+def standardise(planes: torch.Tensor) -> None:
+    """Bring each frame of uint8 values in [0, 255], shape [E, C, H, W] as float32, to mean 0 and
+    standard deviation 1, in place.
+
+    A deviation below one grey level counts as one, so that a blank frame stays blank.
+    """
+    flat = planes.view(*planes.shape[:2], -1)
+    flat.sub_(flat.mean(2, keepdim=True))
+    deviation = torch.linalg.vector_norm(flat, dim=2, keepdim=True)
+    flat.div_(deviation.div_(math.sqrt(flat.shape[2])).clamp_(min=1.0))
 
 
 @dataclass(frozen=True)
@@ -119,14 +129,10 @@ class _Layer:
 
 
 class _ImageLayer(_Layer):
-    """The first convolution, on images: oneDNN is fastest here, and nothing lies below it.
-
-    Pixels are scaled to [0, 1] by scaling the weights instead.
-    """
+    """The first convolution, on images: oneDNN is fastest here, and nothing lies below it."""
 
     def prepare(self, weight: torch.Tensor) -> None:
-        scaled = weight * PIXEL_SCALE
-        self.weight = scaled.contiguous(memory_format=torch.channels_last)
+        self.weight = weight.contiguous(memory_format=torch.channels_last)
 
     def responses(self, inputs: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         images = inputs.permute(0, 3, 1, 2)
@@ -149,7 +155,7 @@ class _ImageLayer(_Layer):
             1,
             [False, True, False],
         )
-        return gradient * PIXEL_SCALE  # type: ignore[no-any-return]
+        return gradient  # type: ignore[no-any-return]
 
 
 class _ConvolutionLayer(_Layer):
@@ -221,13 +227,12 @@ class PathwayNetwork:
         self.steps, self.environments, self.actions = steps, environments, actions
         samples = (steps + 1) * environments
         self._image = len(grid.observation_shape) == 3
-        self._centre = grid.config.centre_images
+        self._standardise = grid.config.standardise_images
         first = grid.layers[0]
         input_shape = first.input_shape
         if self._image:
             channels, height, width = grid.observation_shape
             self._planes = torch.zeros(environments, channels, height, width)
-            self._scale_pixels = not first.convolutional  # A convolution scales its weights.
             if not first.convolutional:
                 input_shape = (height, width, channels)
         self._inputs = torch.zeros(samples, *input_shape)
@@ -263,11 +268,11 @@ class PathwayNetwork:
         if self._image:
             # Widening first and reordering second is faster than both in one copy.
             self._planes.copy_(incoming)
-            if self._centre:
-                self._planes.sub_(self._planes.mean((2, 3), keepdim=True))
+            if self._standardise:
+                standardise(self._planes)
+            else:
+                self._planes.mul_(1.0 / 255.0)
             current.permute(0, 3, 1, 2).copy_(self._planes)
-            if self._scale_pixels:
-                current.mul_(PIXEL_SCALE)
         else:
             current.copy_(incoming)
         for layer in self._layers:
