@@ -37,6 +37,7 @@ from pathnet_rl.network import PathwayNetwork
 from pathnet_rl.rollout import RolloutCollector
 from pathnet_rl.run_folder import provenance
 from pathnet_rl.store import GridStore
+from workers.block import block_path
 
 GAMES = {"pong": "ALE/Pong-v5", "riverraid": "ALE/Riverraid-v5"}
 ROWS = ("environment_only", "acting", "serial", "system")
@@ -59,12 +60,12 @@ class Options:
     """Used by the program itself: be this one row of the first game until stopped."""
 
 
-def config_for(game: str, population: int, row: str) -> RunConfig:
-    """The laptop preset on one game, without an end."""
+def config_for(game: str, population: int, row: str, process: int) -> RunConfig:
+    """The laptop preset on one game, without an end; `process` is the id of the row's process."""
     base = PRESETS["laptop"][1]
     return base.model_copy(
         update={
-            "name": f"bench-{game}-{row}-{os.getpid()}",
+            "name": f"bench-{game}-{row}-{process}",
             "tasks": (GAMES[game],),
             "agent_steps": (ENDLESS,),
             "arms": (Arm.PATHNET,),
@@ -103,7 +104,7 @@ def run_acting(config: RunConfig) -> None:
     store = GridStore.create(path, grid, config.learning)
     path.unlink()
     store.initialise(grid.all_modules(), rng)
-    store.begin_task(0, ENDLESS, rng)
+    store.begin_task(0, ENDLESS)
     learning = config.learning
     network = PathwayNetwork(
         grid, config.grid.width, learning.rollout_steps, learning.environments, grid.actions[0]
@@ -175,6 +176,7 @@ class Contender:
     """One row at work in a process tree of its own."""
 
     row: str
+    game: str
     process: subprocess.Popen[bytes]
     counter: Path
     started: float
@@ -195,7 +197,7 @@ class Contender:
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        return cls(row, process, counter, time.monotonic())
+        return cls(row, game, process, counter, time.monotonic())
 
     @property
     def steps(self) -> int:
@@ -263,13 +265,15 @@ class Contender:
             except psutil.NoSuchProcess:
                 continue
         self.process.wait()
+        config = config_for(self.game, 1, self.row, self.process.pid)
+        block_path(config, Arm.PATHNET).unlink(missing_ok=True)
 
 
 def measure_game(game: str, options: Options, scratch: Path, console: Console) -> dict[str, Any]:
     """All rows of one game, in turns."""
     contenders: list[Contender] = []
     try:
-        learning = config_for(game, options.population, "").learning
+        learning = PRESETS["laptop"][1].learning
         round_of_all = options.population * learning.rollout_steps * learning.environments
         for row in ROWS:
             console.print(f"{game}: starting {row} ...", highlight=False)
@@ -340,7 +344,9 @@ def main() -> None:
     if unknown or not options.games:
         sys.exit(f"error: --games takes {', '.join(GAMES)}, got {', '.join(sorted(unknown))}")
     if options.only:
-        config = config_for(options.games[0], options.population, options.only)
+        config = config_for(
+            options.games[0], options.population, options.only, os.getpid()
+        )
         if options.only == "environment_only":
             run_environments(config)
         elif options.only == "acting":

@@ -205,10 +205,13 @@ class Grid:
             for module in modules:
                 fill_uniform(layer.rows(block)[module], layer.fan_in, rng)
 
-    def initialise_head(self, block: torch.Tensor, task: int, rng: np.random.Generator) -> None:
-        """Draw a task's head anew, as its modules."""
-        head = self.heads[task]
-        fill_uniform(head.numbers(block), head.features, rng)
+    def initialise_head(self, block: torch.Tensor, task: int) -> None:
+        """A new head is all zeros: a uniform policy and a value of 0.
+
+        A head drawn at random sends its large first errors down into the modules, whose units die of
+        it; one that starts at zero has learned the mean return before the modules feel anything.
+        """
+        self.heads[task].numbers(block).zero_()
 
     def all_modules(self) -> ActiveModules:
         """Every module of every layer."""

@@ -227,9 +227,9 @@ class GridStore:
         for layer, modules in enumerate(path):
             self._frozen[layer, list(modules)] = 1
 
-    def begin_task(self, task: int, budget: int, rng: np.random.Generator) -> None:
+    def begin_task(self, task: int, budget: int) -> None:
         """Go on to a task: a new head, counters at 0, `budget` agent steps to go."""
-        self.grid.initialise_head(self.parameters, task, rng)
+        self.grid.initialise_head(self.parameters, task)
         self.grid.heads[task].numbers(self.squares).zero_()
         self._counters[:] = 0
         self._header[[_STEPS, _UPDATES]] = 0

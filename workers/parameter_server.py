@@ -74,18 +74,18 @@ class ParameterServer:
         """Draw the whole grid and the first head."""
         rng = generator(self._config.seed, self._arm, Owner.INITIALISATION, task)
         self._store.initialise(self._store.grid.all_modules(), rng)
-        self._store.begin_task(task, self._config.steps_of(task), rng)
+        self._store.begin_task(task, self._config.steps_of(task))
 
     def begin_next_task(self, task: int, path: ActiveModules) -> None:
         """Freeze the finished task's path and re-initialise the rest, as the arm's switches say."""
         switches = SWITCHES[self._arm]
-        rng = generator(self._config.seed, self._arm, Owner.INITIALISATION, task)
         if switches.freeze:
             self._store.freeze(path)
         if switches.reinitialise:
+            rng = generator(self._config.seed, self._arm, Owner.INITIALISATION, task)
             everything = self._store.grid.all_modules()
             self._store.initialise(difference(everything, self._store.frozen), rng)
-        self._store.begin_task(task, self._config.steps_of(task), rng)
+        self._store.begin_task(task, self._config.steps_of(task))
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """As `GridStore.state`."""
