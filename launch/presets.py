@@ -28,6 +28,7 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
             tasks=("ALE/Pong-v5",),
             agent_steps=(8_000_000,),
             arms=(Arm.PATHNET,),
+            learning=LearningConfig(learning_rate=3e-4, rmsprop_epsilon=1e-4, environments=2),
         ),
     ),
     "paper": (
