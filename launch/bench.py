@@ -344,9 +344,7 @@ def main() -> None:
     if unknown or not options.games:
         sys.exit(f"error: --games takes {', '.join(GAMES)}, got {', '.join(sorted(unknown))}")
     if options.only:
-        config = config_for(
-            options.games[0], options.population, options.only, os.getpid()
-        )
+        config = config_for(options.games[0], options.population, options.only, os.getpid())
         if options.only == "environment_only":
             run_environments(config)
         elif options.only == "acting":

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from pathnet_rl.transfer import Progress
+from pathnet_rl.crew import Progress
 
 PLAIN_SECONDS = 10.0
 """Seconds between two lines where there is no terminal."""
 
 
 class Display:
-    """A `transfer.Display`; use it as a context so that the terminal is left in order."""
+    """A `crew.Display`; use it as a context so that the terminal is left in order."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -25,7 +26,7 @@ class Display:
         self._next_line = 0.0
         self._shown: tuple[object, int] | None = None
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
         return self
@@ -81,9 +82,7 @@ def _panel(progress: Progress) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="bold")
     table.add_column()
-    table.add_row(
-        "task", f"{progress.task + 1}: {progress.name} ({progress.arm.value})"
-    )
+    table.add_row("task", f"{progress.task + 1}: {progress.name} ({progress.arm.value})")
     table.add_row("", ProgressBar(total=progress.budget, completed=progress.agent_steps, width=50))
     table.add_row(
         "agent steps",

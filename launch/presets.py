@@ -49,16 +49,18 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         RunConfig(
             name="cartpole",
             tasks=("CartPole-v1", "CartPole-v1"),
-            agent_steps=(150_000,),
+            agent_steps=(300_000,),
             grid=GridConfig(
                 layers=(LinearModule(units=20), LinearModule(units=20)), modules=6, width=3
             ),
-            evolution=EvolutionConfig(population=8, episodes=8, rivals=2),
+            evolution=EvolutionConfig(population=8, episodes=4, rivals=2),
             learning=LearningConfig(
-                learning_rate=5e-3,
-                rmsprop_epsilon=1e-3,
+                learning_rate=1e-2,
+                rmsprop_epsilon=1.0,
                 environments=8,
                 rollout_steps=16,
+                value_weight=0.05,
+                entropy_cost=0.0,
                 clip_rewards=False,
             ),
             evaluation=EvaluationConfig(episodes=8, most_steps=500),

@@ -50,9 +50,7 @@ def replay(options: Options, console: Console) -> None:
         config = RunConfig.model_validate_json(config_file.read_text())
     except (OSError, ValidationError) as error:
         raise UserError(f"{options.run} is no run folder: {config_file} cannot be read") from error
-    config = config.model_copy(
-        update={"folder": str(options.run.parent), "name": options.run.name}
-    )
+    config = config.model_copy(update={"folder": str(options.run.parent), "name": options.run.name})
     latest = RunFolder(config).latest(options.arm)
     if latest is None:
         raise UserError(f"{options.run} has no checkpoint of the arm {options.arm.value}")

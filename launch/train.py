@@ -19,11 +19,12 @@ from launch.presets import PRESETS
 from pathnet_rl import envs
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
+from pathnet_rl.crew import Crew
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
 from pathnet_rl.report import TaskSummary, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.transfer import Crew, Interrupted, TaskResult, finished_results, run
+from pathnet_rl.transfer import Interrupted, TaskResult, finished_results, run
 
 
 class StopSignal:
@@ -77,7 +78,7 @@ def train(config: RunConfig, console: Console) -> None:
             if resumed:
                 console.print(f"Going on with {folder.path}", highlight=False)
             with Display(console) as display:
-                make_crew = _crew_maker(config, grid)
+                make_crew = _CrewMaker(config, grid)
                 results = run(config, folder, make_crew, display, lambda: stop.requested)
         else:
             console.print(f"{folder.path} is finished: nothing is left to do.", highlight=False)
@@ -102,7 +103,7 @@ def _finished(config: RunConfig, folder: RunFolder) -> dict[Arm, list[TaskResult
     return done if len(done) == len(results) else None
 
 
-class _crew_maker:
+class _CrewMaker:
     """Makes each arm's crew; starts ray when the first one is wanted."""
 
     def __init__(self, config: RunConfig, grid: Grid) -> None:
@@ -137,7 +138,9 @@ def print_summary(console: Console, config: RunConfig, summaries: list[TaskSumma
             table.add_row(
                 f"at {tenth * 10}-{tenth * 10 + 10}% of the task",
                 *(
-                    _cell(None if row.curve is None else row.curve.reshape(10, -1).mean(axis=1)[tenth])
+                    _cell(
+                        None if row.curve is None else row.curve.reshape(10, -1).mean(axis=1)[tenth]
+                    )
                     for row in rows
                 ),
             )

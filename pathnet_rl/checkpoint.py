@@ -91,9 +91,7 @@ def list_checkpoints(parent: Path) -> list[Path]:
     """Finished checkpoints, oldest first."""
     if not parent.is_dir():
         return []
-    return sorted(
-        path for path in parent.iterdir() if path.is_dir() and path.suffix != _UNFINISHED
-    )
+    return sorted(path for path in parent.iterdir() if path.is_dir() and path.suffix != _UNFINISHED)
 
 
 def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

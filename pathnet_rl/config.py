@@ -178,7 +178,15 @@ class RunConfig(Settings):
 
 
 MAY_CHANGE = frozenset(
-    {"name", "workers", "checkpoint_seconds", "checkpoints_kept", "report_seconds", "folder", "serial"}
+    {
+        "name",
+        "workers",
+        "checkpoint_seconds",
+        "checkpoints_kept",
+        "report_seconds",
+        "folder",
+        "serial",
+    }
 )
 """Fields that say where and how often, not what: a run may be resumed with others."""
 

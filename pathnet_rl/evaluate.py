@@ -40,9 +40,7 @@ def greedy_returns(
     environments = envs.make(finished.name, evaluation.episodes, protocol)
     try:
         widest = max(len(layer) for layer in union(finished.path, finished.always))
-        network = PathwayNetwork(
-            store.grid, widest, 1, evaluation.episodes, environments.actions
-        )
+        network = PathwayNetwork(store.grid, widest, 1, evaluation.episodes, environments.actions)
         network.load(store.pull(finished.task, finished.path, finished.always))
         observations = environments.reset(seed)
         returns = np.zeros(evaluation.episodes)

@@ -79,9 +79,7 @@ class Genotype:
 
 def union(*paths: ActiveModules) -> ActiveModules:
     """Per layer, the modules that any of the paths uses."""
-    return tuple(
-        tuple(sorted(set().union(*layer))) for layer in zip(*paths, strict=True)
-    )
+    return tuple(tuple(sorted(set().union(*layer))) for layer in zip(*paths, strict=True))
 
 
 def difference(path: ActiveModules, other: ActiveModules) -> ActiveModules:

@@ -194,7 +194,7 @@ class Grid:
             "actions": list(self.actions),
             "modules": self.modules,
             "width": self.config.width,
-            "layers": [list(layer.weight_shape) + [layer.stride] for layer in self.layers],
+            "layers": [[*layer.weight_shape, layer.stride] for layer in self.layers],
         }
 
     def initialise_modules(

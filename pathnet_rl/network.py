@@ -20,10 +20,10 @@ from pathnet_rl.grid import Grid, ModuleLayer
 
 
 def standardise(planes: torch.Tensor) -> None:
-    """Bring each frame of uint8 values in [0, 255], shape [E, C, H, W] as float32, to mean 0 and
-    standard deviation 1, in place.
+    """Bring each frame to mean 0 and standard deviation 1, in place.
 
-    A deviation below one grey level counts as one, so that a blank frame stays blank.
+    `planes` holds values in [0, 255] as float32, shape [E, C, H, W]. A deviation
+    below one grey level counts as one, so that a blank frame stays blank.
     """
     flat = planes.view(*planes.shape[:2], -1)
     flat.sub_(flat.mean(2, keepdim=True))
@@ -180,8 +180,10 @@ class _ConvolutionLayer(_Layer):
         return torch.addmm(self.bias, columns.view(-1, self.shape.fan_in), self.weight.t())
 
     def _windows(self, images: torch.Tensor, offset: int, width: int, rows: int) -> torch.Tensor:
-        """A view of [samples, H, W, C] images: [samples, out H, out W, rows, width] numbers of each
-        window, from `offset` numbers behind its first."""
+        """A view of [samples, H, W, C] images: a piece of the window under each output.
+
+        Shape [samples, out H, out W, rows, width], from `offset` numbers behind a window's first.
+        """
         image, row, pixel, _ = images.stride()
         stride = self.shape.stride
         return images.as_strided(
@@ -238,7 +240,9 @@ class PathwayNetwork:
         self._inputs = torch.zeros(samples, *input_shape)
         self._layers: list[_Layer] = []
         for depth, layer in enumerate(grid.layers):
-            kind = _Layer if not layer.convolutional else _ConvolutionLayer if depth else _ImageLayer
+            kind = (
+                _Layer if not layer.convolutional else _ConvolutionLayer if depth else _ImageLayer
+            )
             self._layers.append(kind(layer, most_modules, samples))
         self._features = grid.heads[0].features if grid.heads else 0
         self._outputs = torch.zeros(samples, actions + 1)

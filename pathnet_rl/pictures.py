@@ -31,7 +31,9 @@ def draw_grid(
     title: str,
 ) -> Figure:
     """The L x M grid: usage by colour, the best pathway outlined, frozen modules hatched."""
-    figure = Figure(figsize=(0.55 * modules + 1.6, 0.55 * depth + 1.3), dpi=80, layout="constrained")
+    figure = Figure(
+        figsize=(0.55 * modules + 1.6, 0.55 * depth + 1.3), dpi=80, layout="constrained"
+    )
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     image = axes.imshow(
@@ -66,9 +68,7 @@ def pixels(figure: Figure) -> NDArray[np.uint8]:
     return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()
 
 
-def draw_curves(
-    curves: Mapping[str, NDArray[np.float64]], budget: int, title: str
-) -> Figure:
+def draw_curves(curves: Mapping[str, NDArray[np.float64]], budget: int, title: str) -> Figure:
     """Learning curves of several arms on one task; each an array over equal stretches of the task."""
     figure = Figure(figsize=(6.4, 3.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)

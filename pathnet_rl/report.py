@@ -122,7 +122,9 @@ def _as_json(summary: TaskSummary) -> dict[str, Any]:
         "best_fitness": result.finished.fitness,
         "frozen_modules_before": result.finished.always,
         "greedy_return_after_task": result.after_task.mean,
-        "greedy_return_after_all_tasks": None if result.after_all is None else result.after_all.mean,
+        "greedy_return_after_all_tasks": None
+        if result.after_all is None
+        else result.after_all.mean,
         "greedy_episodes": len(result.after_task.returns),
         "greedy_episodes_cut": result.after_task.cut,
         "forgetting": result.forgetting,

@@ -1,9 +1,9 @@
 """The run folder: `runs/<name>/`, what lies where in it, and whether it can be gone on with.
 
-    config.json  provenance.json  summary.json  learning_curves.png
-    returns.csv               task, arm, agent_steps, episode_return, length: one row an episode
-    checkpoints/<arm>/...     the last few of each arm
-    tensorboard/<arm>/<task>/ events
+config.json  provenance.json  summary.json  learning_curves_<n>_<task>.png
+returns.csv               task, arm, agent_steps, episode_return, length: one row an episode
+checkpoints/<arm>/...     the last few of each arm
+tensorboard/<arm>/<task>/ events
 """
 
 from __future__ import annotations

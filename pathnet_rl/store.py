@@ -11,7 +11,6 @@ Counters have one slot for each worker and only that worker writes it, so nothin
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -183,16 +182,11 @@ class GridStore:
         if task != self.task:
             raise StaleTaskError(f"a push for task {task} came in task {self.task}")
         rate = self.learning_rate
-        step: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None] = (
-            lambda parameters, squares, gradient: shared_rmsprop(
-                parameters,
-                squares,
-                gradient,
-                rate,
-                self.learning.rmsprop_decay,
-                self.learning.rmsprop_epsilon,
-            )
-        )
+        decay, epsilon = self.learning.rmsprop_decay, self.learning.rmsprop_epsilon
+
+        def step(parameters: torch.Tensor, squares: torch.Tensor, gradient: torch.Tensor) -> None:
+            shared_rmsprop(parameters, squares, gradient, rate, decay, epsilon)
+
         learned = difference(path, self.frozen)
         for (parameters, squares), modules, gradient in zip(
             self._layers, learned, gradients.layers, strict=True

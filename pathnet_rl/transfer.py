@@ -9,101 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
+from pathnet_rl.crew import Crew, Display, Progress
 from pathnet_rl.evaluate import GreedyReturns, greedy_returns
-from pathnet_rl.genotype import ActiveModules, Genotype, no_modules
+from pathnet_rl.genotype import no_modules
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import FinishedTask, PopulationSnapshot
-
-
-class Server(Protocol):
-    """The parameter server, as the driver sees it."""
-
-    def begin_first_task(self, task: int) -> None: ...
-    def begin_next_task(self, task: int, path: ActiveModules) -> None: ...
-    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]: ...
-    def load_state(self, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None: ...
-
-
-class Coordinator(Protocol):
-    """The tournament coordinator, as the driver sees it."""
-
-    def begin_task(self) -> None: ...
-    def chosen(self) -> tuple[Genotype, float]: ...
-    def snapshot(self) -> PopulationSnapshot: ...
-    def state(self) -> dict[str, Any]: ...
-    def load_state(self, state: dict[str, Any]) -> None: ...
-
-
-class Hub(Protocol):
-    """The metrics hub, as the driver sees it."""
-
-    def begin_task(self, task: int, agent_steps: int) -> None: ...
-    def mean_return(self) -> float | None: ...
-    def report(
-        self,
-        agent_steps: int,
-        updates: int,
-        learning_rate: float,
-        rate: float,
-        restarts: int,
-        frozen: ActiveModules,
-        population: PopulationSnapshot,
-    ) -> None: ...
-    def state(self) -> dict[str, Any]: ...
-    def load_state(self, state: dict[str, Any]) -> None: ...
-
-
-class Crew(Protocol):
-    """The roles of one arm at work. `store` is the driver's own view of the server's block."""
-
-    store: GridStore
-    server: Server
-    coordinator: Coordinator
-    hub: Hub
-    restarts: int
-
-    def start(self) -> None:
-        """Set the workers to work on the store's current task."""
-        ...
-
-    def wait(self, seconds: float) -> bool:
-        """Let them work for about that long; True once all have stopped (task over, or told to)."""
-        ...
-
-    def close(self) -> None:
-        """Dismiss everybody and free the block."""
-        ...
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands, for people."""
-
-    arm: Arm
-    task: int
-    name: str
-    agent_steps: int
-    budget: int
-    rate: float
-    mean_return: float | None
-    best_fitness: float | None
-    overwrites: int
-    restarts: int
-
-
-class Display(Protocol):
-    """Shows how a run goes on."""
-
-    def update(self, progress: Progress) -> None: ...
-    def note(self, line: str) -> None: ...
+from pathnet_rl.telemetry import FinishedTask
 
 
 @dataclass(frozen=True)
@@ -131,7 +49,7 @@ class TaskResult:
             fields[name] = tuple(tuple(layer) for layer in fields[name])
 
         def returns(value: dict[str, Any] | None) -> GreedyReturns | None:
-            return value and GreedyReturns(tuple(value["returns"]), value["cut"])
+            return GreedyReturns(tuple(value["returns"]), value["cut"]) if value else None
 
         after_task = returns(state["after_task"])
         assert after_task is not None

@@ -1,5 +1,7 @@
-"""The parameter server: it owns the store, hands it out to workers that cannot map it, and is the only one
-that freezes, re-initialises, saves and restores."""
+"""The parameter server: it owns the store and alone freezes, re-initialises, saves and restores.
+
+Workers that cannot map the store call it here.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +50,7 @@ class ParameterServer:
     def status(self) -> StoreStatus:
         """Where the current task stands."""
         store = self._store
-        return StoreStatus(
-            store.task, store.budget, store.agent_steps, store.stopped, store.frozen
-        )
+        return StoreStatus(store.task, store.budget, store.agent_steps, store.stopped, store.frozen)
 
     def pull(self, task: int, path: ActiveModules, always: ActiveModules) -> PathwayWeights:
         """As `GridStore.pull`."""

@@ -116,9 +116,7 @@ class PathwayWorker:
         store, learning = self._store, self._config.learning
         self._task = store.task
         frozen = store.frozen
-        self._always = (
-            frozen if SWITCHES[self._arm].frozen_active else no_modules(store.grid.depth)
-        )
+        self._always = frozen if SWITCHES[self._arm].frozen_active else no_modules(store.grid.depth)
         widest = self._config.grid.width + max(len(layer) for layer in self._always)
         self._network = PathwayNetwork(
             store.grid,

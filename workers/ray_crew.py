@@ -6,6 +6,8 @@ Workers go wherever there are CPUs: on that node they map the block, elsewhere t
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -23,7 +25,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pathnet_rl import transfer
+from pathnet_rl import crew
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
@@ -45,7 +47,7 @@ MOST_RESTARTS_IN_A_ROW = 5
 class Waiting:
     """An actor's methods as plain calls that wait for their answer."""
 
-    def __init__(self, actor: ActorHandle) -> None:
+    def __init__(self, actor: ActorHandle[Any]) -> None:
         self._actor = actor
 
     def __getattr__(self, name: str) -> Any:
@@ -56,7 +58,7 @@ class Waiting:
 class PostingHub:
     """The hub as workers see it: they tell and do not wait."""
 
-    def __init__(self, actor: ActorHandle) -> None:
+    def __init__(self, actor: ActorHandle[Any]) -> None:
         self._actor = actor
 
     def record(self, telemetry: Telemetry) -> None:
@@ -65,8 +67,11 @@ class PostingHub:
 
 @dataclass(frozen=True)
 class RoleNames:
-    """The actors' names. Workers look the roles up: handles among an actor's constructor arguments are kept
-    in the object store and may be lost before a restart needs them."""
+    """The actors' names.
+
+    Workers look the roles up: handles among an actor's constructor arguments are kept in the object
+    store and may be lost before a restart needs them.
+    """
 
     server: str
     coordinator: str
@@ -96,7 +101,7 @@ class WorkerActor:
             self._store = GridStore.open(block, grid, config.learning)
         else:
             self._store = self._remote = RemoteStore(
-                cast(Server, Waiting(ray.get_actor(names.server))), grid
+                cast("Server", Waiting(ray.get_actor(names.server))), grid
             )
         self._worker = PathwayWorker(
             config,
@@ -104,7 +109,7 @@ class WorkerActor:
             index,
             pathways,
             self._store,
-            cast(Coordinator, Waiting(ray.get_actor(names.coordinator))),
+            cast("Coordinator", Waiting(ray.get_actor(names.coordinator))),
             PostingHub(ray.get_actor(names.hub)),
         )
 
@@ -119,7 +124,7 @@ def connect(config: RunConfig) -> int:
     """Join the cluster that RAY_ADDRESS names, or start one here; the number of workers to use."""
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=True, logging_level="error")
+        ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
     else:
         # More workers than CPUs is the user's choice; ray is told of as many.
         cpus = max(len(os.sched_getaffinity(0)), config.workers or 0)
@@ -128,7 +133,7 @@ def connect(config: RunConfig) -> int:
             num_cpus=cpus,
             include_dashboard=False,
             log_to_driver=True,
-            logging_level="error",
+            logging_level=logging.ERROR,
         )
     available = int(ray.cluster_resources().get("CPU", 0))
     workers = config.workers or min(available, config.evolution.population)
@@ -144,8 +149,15 @@ def connect(config: RunConfig) -> int:
     return workers
 
 
+def _actor(
+    role: type[Any], options: dict[str, Any], arguments: tuple[object, ...]
+) -> ActorHandle[Any]:
+    """An actor of a role; ray's types do not follow it from the class to the handle."""
+    return cast("ActorHandle[Any]", ray.remote(role).options(**options).remote(*arguments))
+
+
 class RayCrew:
-    """A `transfer.Crew` of actors. `connect` first."""
+    """A `crew.Crew` of actors. `connect` first."""
 
     def __init__(self, config: RunConfig, arm: Arm, grid: Grid, workers: int) -> None:
         self.restarts = 0
@@ -154,42 +166,33 @@ class RayCrew:
         home = ray.get_runtime_context().get_node_id()
         here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(home, soft=False)}
         names = RoleNames(*(f"{block.stem}-{role}" for role in ("server", "coordinator", "hub")))
-        server = (
-            ray.remote(ParameterServer)
-            .options(name=names.server, num_cpus=0, max_restarts=-1, **here)
-            .remote(config, arm, grid, block)
+        role = {"num_cpus": 0, **here}
+        server = _actor(
+            ParameterServer,
+            {"name": names.server, "max_restarts": -1, **role},
+            (config, arm, grid, block),
         )
-        coordinator = (
-            ray.remote(TournamentCoordinator)
-            .options(name=names.coordinator, num_cpus=0, **here)
-            .remote(config, arm)
+        coordinator = _actor(
+            TournamentCoordinator, {"name": names.coordinator, **role}, (config, arm)
         )
-        hub = (
-            ray.remote(MetricsHub).options(name=names.hub, num_cpus=0, **here).remote(config, arm)
-        )
-        self.server = cast(transfer.Server, Waiting(server))
-        self.coordinator = cast(transfer.Coordinator, Waiting(coordinator))
+        hub = _actor(MetricsHub, {"name": names.hub, **role}, (config, arm))
+        self.server = cast("crew.Server", Waiting(server))
+        self.coordinator = cast("crew.Coordinator", Waiting(coordinator))
         self._hub_actor = Waiting(hub)
-        self.hub = cast(transfer.Hub, self._hub_actor)
+        self.hub = cast("crew.Hub", self._hub_actor)
         self.server.state()  # Wait until the block is there.
         self.store = GridStore.open(block, grid, config.learning)
         population = config.evolution.population
-        make_worker = ray.remote(WorkerActor).options(num_cpus=1, max_restarts=-1)
         self._workers = [
-            make_worker.remote(
-                config,
-                arm,
-                index,
-                range(index, population, workers),
-                grid,
-                block,
-                home,
-                names,
+            _actor(
+                WorkerActor,
+                {"num_cpus": 1, "max_restarts": -1},
+                (config, arm, index, range(index, population, workers), grid, block, home, names),
             )
             for index in range(workers)
         ]
         self._actors = [*self._workers, server, coordinator, hub]
-        self._running: dict[ray.ObjectRef[None], ActorHandle] = {}
+        self._running: dict[ray.ObjectRef[None], ActorHandle[Any]] = {}
         self._fruitless = 0
         self._steps_at_restart = 0
 
@@ -197,7 +200,7 @@ class RayCrew:
         for worker in self._workers:
             self._set_to_work(worker)
 
-    def _set_to_work(self, worker: ActorHandle) -> None:
+    def _set_to_work(self, worker: ActorHandle[Any]) -> None:
         self._running[worker.run_task.remote()] = worker
 
     def wait(self, seconds: float) -> bool:
@@ -225,10 +228,8 @@ class RayCrew:
             self._set_to_work(worker)
 
     def close(self) -> None:
-        try:
-            self._hub_actor.close()
-        except (ActorDiedError, ActorUnavailableError):
-            pass  # Then it has nothing left to close.
+        with contextlib.suppress(ActorDiedError, ActorUnavailableError):
+            self._hub_actor.close()  # A dead hub has nothing left to close.
         for actor in self._actors:
             ray.kill(actor)
         self.store.remove()

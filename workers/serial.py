@@ -22,7 +22,7 @@ from workers.pathway_worker import PathwayWorker
 
 
 class SerialCrew:
-    """A `transfer.Crew` whose only worker owns the whole population."""
+    """A `crew.Crew` whose only worker owns the whole population."""
 
     restarts = 0
 

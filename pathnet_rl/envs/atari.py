@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
+from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
@@ -58,8 +59,11 @@ class AtariEnvironments:
         )
         self._life_loss_terminates = LIFE_LOSS_TERMINATES[protocol]
         self.count = count
-        self.observation_shape: tuple[int, ...] = self._vector.single_observation_space.shape
-        self.actions = int(self._vector.single_action_space.n)
+        space, actions = self._vector.single_observation_space, self._vector.single_action_space
+        assert isinstance(space, Box)
+        assert isinstance(actions, Discrete)
+        self.observation_shape: tuple[int, ...] = space.shape
+        self.actions = int(actions.n)
         self._lives = np.zeros(count, dtype=np.int32)
 
     def reset(self, seed: int) -> NDArray[np.generic]:

@@ -54,7 +54,7 @@ def _nearest(name: str) -> str:
     known = [
         task
         for task in gymnasium.registry
-        if task.startswith("ALE/") or "-v" in task and not _is_old_atari(task)
+        if task.startswith("ALE/") or ("-v" in task and not _is_old_atari(task))
     ]
     lowered = {task.lower(): task for task in known}
     short = {short_name(task).lower(): task for task in known}
@@ -64,7 +64,9 @@ def _nearest(name: str) -> str:
         *(short[hit] for hit in difflib.get_close_matches(short_name(name).lower(), short, n=3)),
     ]
     nearest = list(dict.fromkeys(found))[:3]
-    return f"; did you mean {', '.join(nearest)}?" if nearest else "; see gymnasium.pprint_registry()"
+    return (
+        f"; did you mean {', '.join(nearest)}?" if nearest else "; see gymnasium.pprint_registry()"
+    )
 
 
 def _is_old_atari(task: str) -> bool:

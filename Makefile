@@ -1,0 +1,67 @@
+# `make` lists the targets. Every target that needs the environment sets it up first.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+CODE := pathnet_rl workers launch tests
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup atari-transfer cartpole pong test lint format bench tensorboard picture clean
+
+help: ## List the targets
+	@echo "PathNet on A3C. Targets:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Options are passed on with ARGS: make atari-transfer ARGS='--seed 1 --name seed-1'"
+	@echo "Another Python (3.11 or newer): make setup PYTHON=python3.12"
+
+setup: $(STAMP) ## Create .venv and install the tested versions (done once)
+
+atari-transfer: $(STAMP) ## Learn one Atari game, freeze its best pathway, go on to the next
+	$(BIN)/python -m launch.train laptop $(ARGS)
+
+cartpole: $(STAMP) ## Learn CartPole twice: a small run for trying things out
+	$(BIN)/python -m launch.train cartpole $(ARGS)
+
+pong: $(STAMP) ## Learn Pong from scratch with 64 pathways (hours)
+	$(BIN)/python -m launch.train pong $(ARGS)
+
+test: lint ## Lint, check types and run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## Check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## Format the code and sort its imports
+	$(BIN)/ruff check --select I --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure agent steps per CPU-second beside the bare environments
+	$(BIN)/python -m launch.bench $(ARGS)
+
+tensorboard: $(STAMP) ## Open TensorBoard on runs/
+	$(BIN)/tensorboard --logdir runs $(ARGS)
+
+picture: $(STAMP) ## Draw the picture of the README
+	$(BIN)/python -m launch.picture docs/grid.png
+
+clean: ## Delete caches and build files; never runs/ or .venv
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find $(CODE) -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "error: there is no $(PYTHON); install Python 3.11 or newer or pass PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11; pass a newer one: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,35 @@
+"""What the whole test run shares: one ray cluster, one thread for torch, and no traces outside."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+# Before anything imports ray: ray.init() writes these into the environment and they outlive it.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ["RAY_AUTH_TOKEN_PATH"] = str(Path(tempfile.gettempdir()) / "pathnet-rl-tests-no-token")
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ.pop("RAY_ADDRESS", None)
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """The one cluster of the test run."""
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="error",
+    )
+    yield
+    ray.shutdown()

@@ -1,0 +1,100 @@
+"""Configuration: the presets, the round trip through JSON, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from launch.presets import PRESETS
+from launch.train import build_grid, one_line
+from pathnet_rl.config import (
+    EvolutionConfig,
+    GridConfig,
+    LearningConfig,
+    RunConfig,
+    differences,
+)
+from tests.support import tiny_config
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_round_trip_through_json(name: str) -> None:
+    config = PRESETS[name][1]
+    again = RunConfig.model_validate_json(config.model_dump_json())
+    assert again == config
+    assert differences(config, again) == []
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_presets_tasks_fit_its_grid_and_its_run_has_its_name(name: str) -> None:
+    description, config = PRESETS[name]
+    grid = build_grid(config)
+    assert len(grid.actions) == len(config.tasks)
+    assert config.name == name
+    assert description.endswith(".")
+
+
+def test_the_paper_preset_is_the_papers_size() -> None:
+    config = PRESETS["paper"][1]
+    assert config.tasks[0] == "ALE/Riverraid-v5"
+    assert config.steps_of(0) == config.steps_of(1) == 40_000_000
+    assert (config.evolution.population, config.workers) == (64, 64)
+    assert (len(config.grid.layers), config.grid.modules, config.grid.width) == (4, 10, 4)
+
+
+def test_the_laptop_preset_has_the_papers_population() -> None:
+    assert PRESETS["laptop"][1].evolution.population == 64
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields", "message"),
+    [
+        (GridConfig, {"width": 11, "modules": 10}, "N = 11 is more than modules M = 10"),
+        (GridConfig, {"layers": ()}, "layers"),
+        (GridConfig, {"layers": ({"kind": "lstm"},)}, "lstm"),
+        (EvolutionConfig, {"population": 0}, "population"),
+        (EvolutionConfig, {"mutation_rate": 1.1}, "mutation_rate"),
+        (LearningConfig, {"learning_rate": 0.0}, "learning_rate"),
+        (LearningConfig, {"discount": float("nan")}, "discount"),
+        (LearningConfig, {"momentum": 0.9}, "momentum"),
+        (RunConfig, {"workers": 0}, "workers"),
+        (RunConfig, {"tasks": ()}, "tasks"),
+        (RunConfig, {"agent_steps": (0,)}, "agent_steps must be at least 1"),
+        (RunConfig, {"agent_steps": (1, 2)}, "agent_steps has 2 numbers for 1 tasks"),
+        (RunConfig, {"arms": ("pathnet", "pathnet")}, "an arm is named twice"),
+        (RunConfig, {"name": "a/b"}, "name"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(
+    settings: type[GridConfig], fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(**fields)
+    line = one_line(refused.value)
+    assert message in line
+    assert "\n" not in line
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        GridConfig().modules = 3
+
+
+def test_agent_steps_are_one_number_for_all_tasks_or_one_for_each(tmp_path: Path) -> None:
+    assert tiny_config(tmp_path, agent_steps=(7,)).steps_of(1) == 7
+    assert tiny_config(tmp_path, agent_steps=(7, 9)).steps_of(1) == 9
+
+
+def test_the_mutation_rate_is_one_gene_a_genotype_unless_given(tmp_path: Path) -> None:
+    assert tiny_config(tmp_path).mutation_rate == 1 / (2 * 2)
+    evolution = EvolutionConfig(mutation_rate=0.0)
+    assert tiny_config(tmp_path, evolution=evolution).mutation_rate == 0.0
+
+
+def test_differences_name_the_field_and_both_values(tmp_path: Path) -> None:
+    old = tiny_config(tmp_path)
+    new = tiny_config(tmp_path, evolution=old.evolution.model_copy(update={"rivals": 3}), workers=9)
+    assert differences(old, new) == ["evolution.rivals: was 2, is now 3"]

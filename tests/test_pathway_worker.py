@@ -1,0 +1,302 @@
+"""The pathway worker: what it does in which order, and which episodes make a fitness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.wrappers import TransformReward
+
+from launch.train import build_grid
+from pathnet_rl.a3c import Floats, Losses, loss_gradients, n_step_returns
+from pathnet_rl.arms import Arm
+from pathnet_rl.config import EvolutionConfig, LearningConfig
+from pathnet_rl.genotype import ActiveModules, Genotype
+from pathnet_rl.network import PathwayWeights
+from pathnet_rl.rollout import Episode
+from pathnet_rl.store import GridStore
+from pathnet_rl.telemetry import Telemetry
+from tests.support import tiny_config
+from workers import pathway_worker
+from workers.pathway_worker import Evaluation, PathwayWorker
+
+# Fitness -----------------------------------------------------------------------------------------
+
+
+def episode(environment: int, value: float, whole: bool = True) -> Episode:
+    return Episode(value, 10, environment, whole)
+
+
+def test_fitness_is_the_mean_return_of_the_episodes() -> None:
+    evaluation = Evaluation(episodes=4, environments=2)
+    for environment, value in ((0, 1.0), (1, 2.0), (1, 3.0)):
+        evaluation.add(episode(environment, value))
+        assert evaluation.fitness is None
+    evaluation.add(episode(0, 10.0))
+    assert evaluation.fitness == 4.0
+
+
+def test_which_episodes_count_is_settled_beforehand_so_that_short_ones_have_no_advantage() -> None:
+    evaluation = Evaluation(episodes=4, environments=2)
+    for _ in range(50):
+        evaluation.add(episode(0, 1.0))  # Environment 0 is quick and gets no more than its share.
+    assert evaluation.fitness is None
+    evaluation.add(episode(1, 5.0))
+    evaluation.add(episode(1, 5.0))
+    assert evaluation.fitness == 3.0
+
+
+def test_episodes_that_do_not_divide_evenly_are_shared_out() -> None:
+    evaluation = Evaluation(episodes=5, environments=3)
+    for environment in (2, 1, 1, 0):
+        evaluation.add(episode(environment, 1.0))
+    assert evaluation.fitness is None
+    evaluation.add(episode(0, 1.0))
+    assert evaluation.fitness == 1.0
+
+
+def test_fewer_episodes_than_environments_need_only_some_of_them() -> None:
+    evaluation = Evaluation(episodes=1, environments=3)
+    evaluation.add(episode(0, 7.0))
+    assert evaluation.fitness == 7.0
+
+
+def test_an_episode_that_another_genotype_began_does_not_count() -> None:
+    evaluation = Evaluation(episodes=1, environments=1)
+    evaluation.add(episode(0, 100.0, whole=False))
+    assert evaluation.fitness is None
+    evaluation.add(episode(0, 2.0))
+    assert evaluation.fitness == 2.0
+
+
+# The order of things -------------------------------------------------------------------------------
+
+Tape = list[tuple[object, ...]]
+
+
+class TapeStore(GridStore):
+    """The real store, with its verbs on a tape."""
+
+    tape: Tape
+
+    def pull(self, task: int, path: ActiveModules, always: ActiveModules) -> PathwayWeights:
+        self.tape.append(("pull", path))
+        return super().pull(task, path, always)
+
+    def push(
+        self,
+        task: int,
+        path: ActiveModules,
+        gradients: PathwayWeights,
+        agent_steps: int,
+        worker: int,
+    ) -> None:
+        self.tape.append(("push", path, agent_steps, worker))
+        super().push(task, path, gradients, agent_steps, worker)
+
+
+GENOTYPES = [Genotype.from_array([[g, g], [g, 0]]) for g in range(5)]
+
+
+class TapeCoordinator:
+    """Hands out the genotypes in turn: numbers 0, 1 first, then 2, 3, ... for those that report."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self._next = 2
+
+    def genotypes(self, pathways: Sequence[int]) -> list[Genotype]:
+        self.tape.append(("genotypes", list(pathways)))
+        return GENOTYPES[: len(pathways)]
+
+    def report(self, pathway: int, fitness: float) -> Genotype:
+        self.tape.append(("report", pathway, fitness))
+        given = GENOTYPES[min(self._next, 4)]
+        self._next += 1
+        return given
+
+
+class TapeHub:
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.told: list[Telemetry] = []
+
+    def record(self, telemetry: Telemetry) -> None:
+        self.tape.append(("record",))
+        self.told.append(telemetry)
+
+
+class Bench:
+    """A worker with pathways 4 and 6 of a population, and everything around it on one tape."""
+
+    def __init__(
+        self, folder: Path, budget: int = 10_000, task: str = "CartPole-v1", **learning: Any
+    ) -> None:
+        self.config = tiny_config(
+            folder,
+            tasks=(task,),
+            learning=LearningConfig(rollout_steps=8, environments=2, **learning),
+            evolution=EvolutionConfig(population=8, episodes=2),
+        )
+        self.tape: Tape = []
+        grid = build_grid(self.config)
+        self.store = TapeStore.create(folder / "block", grid, self.config.learning)
+        assert isinstance(self.store, TapeStore)
+        self.store.tape = self.tape
+        self.store.initialise(grid.all_modules(), np.random.default_rng(0))
+        self.store.begin_task(0, budget)
+        self.hub = TapeHub(self.tape)
+        self.worker = PathwayWorker(
+            self.config, Arm.PATHNET, 3, [4, 6], self.store, TapeCoordinator(self.tape), self.hub
+        )
+
+    def events(self, name: str) -> list[tuple[object, ...]]:
+        return [event for event in self.tape if event[0] == name]
+
+
+def test_the_pathways_take_turns_a_rollout_each(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.worker.begin_task()
+    assert bench.tape == [("genotypes", [4, 6])]
+    del bench.tape[:]
+    for _ in range(4):
+        bench.worker.step()
+    first, second = GENOTYPES[0].active, GENOTYPES[1].active
+    wanted = [
+        event
+        for path in (first, second, first, second)
+        for event in (("pull", path), ("push", path, 16, 3))
+    ]
+    assert [event for event in bench.tape if event[0] in ("pull", "push")] == wanted
+    bench.worker.end_task()
+
+
+def test_a_pathway_reports_after_its_push_and_goes_on_with_what_it_is_given(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path)
+    bench.worker.begin_task()
+    while len(bench.events("report")) < 3:
+        bench.worker.step()
+    bench.worker.step()
+    bench.worker.step()
+    bench.worker.end_task()
+    path = {4: GENOTYPES[0].active, 6: GENOTYPES[1].active}
+    given = iter(GENOTYPES[2:])
+    turn = 0
+    for event, following in zip(bench.tape[1:], bench.tape[2:], strict=False):
+        pathway = (4, 6)[turn]
+        if event[0] == "pull":
+            assert event[1] == path[pathway]
+            assert following[0] == "push"
+        elif event[0] == "push":
+            assert event[1] == path[pathway]
+            if following[0] != "report":
+                turn = 1 - turn
+        elif event[0] == "report":
+            assert event[1] == pathway
+            path[pathway] = next(given).active
+            turn = 1 - turn
+
+
+def test_a_worker_stops_at_the_end_of_its_rollout_when_the_task_is_over(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, budget=40)
+    bench.worker.run_task()
+    assert len(bench.events("push")) == 3  # 16, 32, 48 agent steps.
+    assert bench.tape[-1] == ("record",)
+    assert bench.hub.told[-1].updates == 3
+    assert bench.hub.told[-1].samples == 48
+
+
+def test_a_worker_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.store.stopped = True
+    bench.worker.run_task()
+    assert bench.events("push") == []
+
+
+def test_every_episode_is_told_with_its_raw_return(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, budget=1600)
+    bench.worker.run_task()
+    episodes = [episode for told in bench.hub.told for episode in told.episodes]
+    assert len(episodes) > 10
+    assert all(e.episode_return == e.length for e in episodes)  # CartPole pays 1 a step.
+    assert sum(e.length for e in episodes) <= 1600
+    steps = [e.agent_steps for e in episodes]
+    assert steps == sorted(steps)
+    assert steps[-1] <= bench.store.agent_steps
+    reported = [float(str(event[2])) for event in bench.events("report")]
+    assert reported
+    assert min(reported) >= 8  # Fitness is raw as well: no CartPole episode is shorter.
+
+
+gymnasium.register(
+    "tests/GenerousCartPole-v0",
+    lambda: TransformReward(gymnasium.make("CartPole-v1"), lambda _: 5.0),
+)
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_rewards_are_clipped_for_learning_only(
+    clip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned_from: set[float] = set()
+
+    def spy(rewards: Floats, *others: Any) -> Floats:
+        learned_from.update(np.unique(rewards).tolist())
+        return n_step_returns(rewards, *others)
+
+    monkeypatch.setattr(pathway_worker, "n_step_returns", spy)
+    bench = Bench(tmp_path, budget=400, task="tests/GenerousCartPole-v0", clip_rewards=clip)
+    bench.worker.run_task()
+    assert learned_from == {1.0 if clip else 5.0}
+    episodes = [episode for told in bench.hub.told for episode in told.episodes]
+    assert episodes
+    assert all(e.episode_return == 5 * e.length for e in episodes)
+
+
+def test_gradients_are_clipped_and_their_norm_before_is_told(tmp_path: Path) -> None:
+    pushed: list[float] = []
+
+    class Measuring(TapeStore):
+        def push(
+            self,
+            task: int,
+            path: ActiveModules,
+            gradients: PathwayWeights,
+            agent_steps: int,
+            worker: int,
+        ) -> None:
+            pushed.append(sum(float(t.square().sum()) for t in (*gradients.layers, gradients.head)))
+
+    bench = Bench(tmp_path, gradient_norm=0.5)
+    bench.store.__class__ = Measuring
+    bench.worker.begin_task()
+    for _ in range(5):
+        bench.worker.step()
+    bench.worker.end_task()
+    assert pushed == pytest.approx([0.25] * 5, rel=1e-3)
+    assert bench.hub.told[-1].gradient_norm > 5 * 0.5
+
+
+def test_the_loss_that_is_told_is_that_of_the_rollout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sums: list[float] = []
+
+    def spy(*arguments: Any) -> tuple[Floats, Floats, Losses]:
+        result = loss_gradients(*arguments)
+        sums.append(result[2].entropy)
+        return result
+
+    monkeypatch.setattr(pathway_worker, "loss_gradients", spy)
+    bench = Bench(tmp_path, budget=160)
+    bench.worker.run_task()
+    assert sum(told.entropy for told in bench.hub.told) == pytest.approx(sum(sums))
+    assert bench.hub.told[0].entropy / bench.hub.told[0].samples == pytest.approx(
+        np.log(2), rel=0.05
+    )
