@@ -66,7 +66,7 @@ class TournamentCoordinator:
         return self._population[pathway]
 
     def chosen(self) -> tuple[Genotype, float]:
-        """The pathway a finished task keeps (the fittest; a random one in that ablation).
+        """The pathway a finished task keeps (the fittest; any evaluated one in that ablation).
 
         Raises:
             UserError: no pathway has been evaluated, so there is none to keep.
@@ -79,7 +79,7 @@ class TournamentCoordinator:
             )
         index = fittest(self._fitness)
         if self._switches.freeze_random:
-            index = int(self._rng.integers(len(self._population)))
+            index = int(self._rng.choice(np.flatnonzero(np.isfinite(self._fitness))))
         return self._population[index], float(self._fitness[index])
 
     def snapshot(self) -> PopulationSnapshot:

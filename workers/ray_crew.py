@@ -22,7 +22,7 @@ os.environ.setdefault("RAY_DEDUP_LOGS", "1")
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, ActorUnavailableError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pathnet_rl import crew
@@ -44,6 +44,20 @@ MOST_RESTARTS_IN_A_ROW = 5
 """A worker that dies this often without an agent step in between is a fault, not an accident."""
 
 
+def answer(reference: ray.ObjectRef[Any]) -> Any:
+    """What a remote call returned.
+
+    Raises:
+        UserError: as the call raised it, without ray's traceback around it.
+    """
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise error.cause from None
+        raise
+
+
 class Waiting:
     """An actor's methods as plain calls that wait for their answer."""
 
@@ -52,7 +66,17 @@ class Waiting:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._actor, name)
-        return lambda *arguments: ray.get(method.remote(*arguments))
+
+        def call(*arguments: object) -> Any:
+            try:
+                return answer(method.remote(*arguments))
+            except ActorDiedError as error:
+                raise UserError(
+                    f"an actor that holds the run's state died ({name} got no answer);"
+                    " the same command goes on from the last checkpoint"
+                ) from error
+
+        return call
 
 
 class PostingHub:
@@ -215,7 +239,7 @@ class RayCrew:
         """A worker came to the end of the task, or died and is set to work again."""
         worker = self._running.pop(reference)
         try:
-            ray.get(reference)
+            answer(reference)
         except (ActorDiedError, ActorUnavailableError) as error:
             if self.store.over or self.store.stopped:
                 return
@@ -228,7 +252,8 @@ class RayCrew:
             self._set_to_work(worker)
 
     def close(self) -> None:
-        with contextlib.suppress(ActorDiedError, ActorUnavailableError):
+        # Whatever the hub had to say is on disk since the last save; a dead one loses nothing.
+        with contextlib.suppress(UserError, ActorUnavailableError):
             self._hub_actor.close()  # A dead hub has nothing left to close.
         for actor in self._actors:
             ray.kill(actor)

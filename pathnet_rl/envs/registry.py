@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 
 import ale_py
 import gymnasium
@@ -20,12 +21,21 @@ def make(name: str, count: int, protocol: str = "dqn") -> Environments:
     """E = `count` environments of the task `name`.
 
     Args:
-        name: `ALE/<Game>-v5`, or any other Gymnasium id with discrete actions.
+        name: `ALE/<Game>-v5`, or any other Gymnasium id with discrete actions; `module:<id>` imports
+            the module that registers it first.
         protocol: `dqn` or `machado`, for Atari games.
 
     Raises:
         UserError: no such task (the nearest names are offered), or one that cannot be a task here.
     """
+    module, _, name = name.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UserError(
+                f"the module {module!r} of task {name} cannot be imported: {error}"
+            ) from error
     if name not in gymnasium.registry:
         raise UserError(f"unknown task {name!r}{_nearest(name)}")
     if name.startswith("ALE/"):
@@ -47,6 +57,7 @@ def describe(name: str, protocol: str = "dqn") -> tuple[tuple[int, ...], int]:
 
 def short_name(name: str) -> str:
     """A task's name for folders and tables: CrazyClimber for ALE/CrazyClimber-v5."""
+    name = name.rpartition(":")[2]
     return name.removeprefix("ALE/").rpartition("-v")[0].replace("/", "-") or name
 
 
