@@ -9,6 +9,7 @@ import signal
 import sys
 from types import FrameType
 
+import torch
 import tyro
 from pydantic import ValidationError
 from rich.console import Console
@@ -67,6 +68,7 @@ def train(config: RunConfig, console: Console) -> None:
         UserError: something is wrong with the configuration or the surroundings.
         Interrupted: the run was asked to stop and has saved everything.
     """
+    torch.set_num_threads(1)  # As the workers: sums in another order would be other numbers.
     grid = build_grid(config)
     folder = RunFolder(config)
     resumed = folder.open()
@@ -76,6 +78,7 @@ def train(config: RunConfig, console: Console) -> None:
             stop = StopSignal()
             stop.listen()
             if resumed:
+                folder.note_resumption()
                 console.print(f"Going on with {folder.path}", highlight=False)
             with Display(console) as display:
                 make_crew = _CrewMaker(config, grid)

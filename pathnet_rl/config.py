@@ -123,8 +123,8 @@ class EvaluationConfig(Settings):
 class RunConfig(Settings):
     """One run: a sequence of tasks, learned by PathNet and by the controls it is compared with."""
 
-    name: str = Field("", pattern=r"^[A-Za-z0-9._-]*$")
-    """Folder under runs/; the preset's name when not given."""
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """The run's folder under --folder: letters, digits, dots, underscores and dashes."""
     tasks: tuple[str, ...] = Field(("ALE/Pong-v5",), min_length=1)
     """Task names in the order they are learned: Gymnasium ids with discrete actions."""
     agent_steps: tuple[int, ...] = Field((1_000_000,), min_length=1)

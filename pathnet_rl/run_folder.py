@@ -80,10 +80,10 @@ class RunFolder:
                 f"{self.path} holds a run with another configuration ({'; '.join(changed)});"
                 " use the same options to go on with it, or choose another --name"
             )
-        self._note_resumption()
         return True
 
-    def _note_resumption(self) -> None:
+    def note_resumption(self) -> None:
+        """Add this start to provenance.json."""
         path = self.path / "provenance.json"
         starts = json.loads(path.read_text()) if path.exists() else []
         checkpoint.write_json(path, [*starts, provenance()])

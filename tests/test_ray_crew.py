@@ -1,10 +1,11 @@
-"""The crew on ray: several workers, one that is killed, and what may not be asked of it."""
+"""The crew on ray: several workers, one that is killed, and errors that come from other processes."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ import ray
 
 from launch.train import build_grid
 from pathnet_rl.arms import Arm
-from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.run_folder import RunFolder
 from tests.support import read_rows, run_experiment, tiny_config
@@ -21,22 +21,13 @@ from workers.ray_crew import RayCrew, WorkerActor
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
-def crew_of_two(config: RunConfig, arm: Arm = Arm.PATHNET) -> RayCrew:
-    return RayCrew(config, arm, build_grid(config), workers=2)
-
-
-def pids(crew: RayCrew) -> list[int]:
-    """Process ids of the workers, while they wait for work."""
-
-    def pid(worker: WorkerActor) -> int:
-        return os.getpid()
-
-    return ray.get([worker.__ray_call__.remote(pid) for worker in crew._workers])
-
-
 def test_two_workers_share_the_population_and_finish_every_task(tmp_path: Path) -> None:
     config = tiny_config(tmp_path, agent_steps=(6000,), report_seconds=0.5)
-    results = run_experiment(config, lambda arm: crew_of_two(config, arm))[Arm.PATHNET]
+
+    def crew_of_two(arm: Arm) -> RayCrew:
+        return RayCrew(config, arm, build_grid(config), workers=2)
+
+    results = run_experiment(config, crew_of_two)[Arm.PATHNET]
     assert [result.finished.task for result in results] == [0, 1]
     for result in results:
         # Each worker ends its rollout of 16 agent steps, and then sees that the task is over.
@@ -51,78 +42,67 @@ def test_two_workers_share_the_population_and_finish_every_task(tmp_path: Path) 
         assert 0.7 * 6000 < sum(lengths) <= 6016
 
 
-def test_a_killed_worker_is_started_again_and_the_task_finished(tmp_path: Path) -> None:
-    config = tiny_config(tmp_path, tasks=("CartPole-v1",), agent_steps=(60_000,))
+@pytest.fixture(scope="module")
+def crew(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCrew]:
+    """One worker, at the beginning of the first of two tasks."""
+    config = tiny_config(tmp_path_factory.mktemp("ray"), agent_steps=(20_000, 2000))
     RunFolder(config).open()
-    crew = crew_of_two(config)
-    try:
-        crew.server.begin_first_task(0)
-        crew.hub.begin_task(0, 0)
-        victim = pids(crew)[1]
-        crew.start()
-        while crew.store.agent_steps < 2000:
-            assert not crew.wait(0.05)
-        os.kill(victim, signal.SIGKILL)
-        before = [int(count) for count in crew.store._counters[1, :2]]
-        deadline = time.monotonic() + 60
-        while crew.restarts == 0:
-            assert not crew.wait(0.05), "the task ended before the death was noticed"
-            assert time.monotonic() < deadline
-        while not crew.wait(0.5):
-            assert time.monotonic() < deadline
-        assert crew.restarts == 1
-        assert crew.store.over
-        after = [int(count) for count in crew.store._counters[1, :2]]
-        assert after[0] > before[0]
-        assert after[1] > before[1], "the worker that was started again did nothing"
-        assert crew.coordinator.chosen()[1] > 0
-    finally:
-        crew.close()
+    made = RayCrew(config, Arm.PATHNET, build_grid(config), workers=1)
+    made.server.begin_first_task(0)
+    made.hub.begin_task(0, 0)
+    yield made
+    made.close()
+    assert not made.store.path.exists(), "something was left in shared memory"
 
 
-def test_a_worker_killed_between_tasks_is_there_for_the_next(tmp_path: Path) -> None:
-    config = tiny_config(tmp_path, agent_steps=(2000,))
-    RunFolder(config).open()
-    crew = crew_of_two(config)
-    try:
-        crew.server.begin_first_task(0)
-        crew.hub.begin_task(0, 0)
-        crew.start()
-        while not crew.wait(0.5):
-            pass
-        os.kill(pids(crew)[0], signal.SIGKILL)
-        crew.server.begin_next_task(1, crew.coordinator.chosen()[0].active)
-        crew.coordinator.begin_task()
-        crew.hub.begin_task(1, 0)
-        crew.start()
-        deadline = time.monotonic() + 60
-        while not crew.wait(0.5):
-            assert time.monotonic() < deadline
-        assert crew.store.over
-    finally:
-        crew.close()
+def process_of(crew: RayCrew) -> int:
+    """The worker's process id; it must have no work just now."""
+
+    def pid(worker: WorkerActor) -> int:
+        return os.getpid()
+
+    (answer,) = ray.get([worker.__ray_call__.remote(pid) for worker in crew._workers])
+    return int(answer)
 
 
-def test_an_error_of_a_role_is_the_same_one_line_as_in_this_process(tmp_path: Path) -> None:
-    config = tiny_config(tmp_path)
-    RunFolder(config).open()
-    crew = crew_of_two(config)
-    try:
-        tensors, header = crew.server.state()
-        with pytest.raises(UserError, match="another layout") as refused:
-            crew.server.load_state(tensors, {**header, "layout_version": 99})
-        assert "\n" not in str(refused.value)
-        with pytest.raises(UserError, match="more agent_steps") as refused:
-            crew.coordinator.chosen()
-        assert "\n" not in str(refused.value)
-    finally:
-        crew.close()
+def finish(crew: RayCrew) -> None:
+    deadline = time.monotonic() + 90
+    while not crew.wait(0.5):
+        assert time.monotonic() < deadline
 
 
-def test_nothing_is_left_in_shared_memory(tmp_path: Path) -> None:
-    config = tiny_config(tmp_path)
-    RunFolder(config).open()
-    crew = crew_of_two(config)
-    assert crew.store.path.exists()
-    crew.close()
-    assert not crew.store.path.exists()
+def test_an_error_of_a_role_is_the_same_one_line_as_in_this_process(crew: RayCrew) -> None:
+    tensors, header = crew.server.state()
+    with pytest.raises(UserError, match="^the checkpoint is of another layout") as refused:
+        crew.server.load_state(tensors, {**header, "layout_version": 99})
+    assert "\n" not in str(refused.value)
+    with pytest.raises(UserError, match="^the task ended before") as refused:
+        crew.coordinator.chosen()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_killed_worker_is_started_again_once_and_the_task_finished(crew: RayCrew) -> None:
+    victim = process_of(crew)
+    crew.start()
+    while crew.store.agent_steps < 2000:
+        assert not crew.wait(0.05)
+    os.kill(victim, signal.SIGKILL)
+    died_at = crew.store.agent_steps
+    finish(crew)
+    assert crew.store.over
+    assert crew.store.agent_steps > died_at
+    assert crew.coordinator.chosen()[1] > 0
+    assert process_of(crew) != victim
+    assert crew.restarts == 1
+
+
+def test_a_worker_killed_between_tasks_is_there_for_the_next(crew: RayCrew) -> None:
+    os.kill(process_of(crew), signal.SIGKILL)
+    crew.server.begin_next_task(1, crew.coordinator.chosen()[0].active)
+    crew.coordinator.begin_task()
+    crew.hub.begin_task(1, 0)
+    assert not crew.store.over
+    crew.start()
+    finish(crew)
+    assert crew.store.over
+    assert crew.store.task == 1

@@ -148,7 +148,12 @@ def connect(config: RunConfig) -> int:
     """Join the cluster that RAY_ADDRESS names, or start one here; the number of workers to use."""
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
+        try:
+            ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError) as error:
+            raise UserError(
+                f"there is no ray cluster at RAY_ADDRESS={address}: {error}; unset it to start one here"
+            ) from error
     else:
         # More workers than CPUs is the user's choice; ray is told of as many.
         cpus = max(len(os.sched_getaffinity(0)), config.workers or 0)
