@@ -27,6 +27,7 @@ TAGS: dict[str, str] = {
     "grid/modules": "The L x M grid: how many pathways use each module (colour), the best pathway"
     " (outlined), frozen modules (hatched).",
     "grid/distinct_modules": "Modules that at least one pathway uses, of all L x M.",
+    "grid/dead_units": "Share of a pathway's units that were 0 throughout a rollout, in its worst layer.",
     "learning/entropy": "Mean entropy of the policy, in nats a step, since the last report.",
     "learning/policy_loss": "Mean policy loss a step, -log pi(a) (R - V), since the last report.",
     "learning/value_loss": "Mean value loss a step, (R - V)^2 / 2, since the last report.",

@@ -293,6 +293,16 @@ class PathwayNetwork:
         array = self._outputs[: self.steps * self.environments].numpy()
         return array[:, :-1], array[:, -1]
 
+    def dead_units(self) -> float:
+        """The share of units (kernels, for convolutions) that were 0 in all T steps since `load`, in the
+        layer that has the most of them."""
+        samples = self.steps * self.environments
+        shares = []
+        for layer in self._layers:
+            kept = layer.activations[: samples * layer.positions]
+            shares.append(float((kept.amax(0) <= 0.0).float().mean()))
+        return max(shares)
+
     @torch.no_grad()
     def backward(
         self, gradient_logits: NDArray[np.float32], gradient_values: NDArray[np.float32]

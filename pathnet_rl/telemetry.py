@@ -21,7 +21,10 @@ class EpisodeRecord:
 
 @dataclass
 class Telemetry:
-    """What one worker has seen since it last told; sums over `updates` rollouts of `samples` steps."""
+    """What one worker has seen since it last told; sums over `updates` rollouts of `samples` steps.
+
+    `dead_units` is that of the last rollout alone.
+    """
 
     task: int
     updates: int = 0
@@ -30,6 +33,7 @@ class Telemetry:
     value_loss: float = 0.0
     entropy: float = 0.0
     gradient_norm: float = 0.0
+    dead_units: float = 0.0
     episodes: list[EpisodeRecord] = field(default_factory=list)
 
 

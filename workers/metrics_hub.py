@@ -40,6 +40,7 @@ class MetricsHub:
         self._last: deque[float] = deque(maxlen=LAST_EPISODES)
         self._lengths: list[int] = []
         self._new: list[float] = []
+        self._dead_units: list[float] = []
         self._sums = Telemetry(task=0)
 
     def begin_task(self, task: int, agent_steps: int) -> None:
@@ -59,6 +60,8 @@ class MetricsHub:
             return  # From a worker that was cut off in the task before.
         for name in ("updates", "samples", "policy_loss", "value_loss", "entropy", "gradient_norm"):
             setattr(self._sums, name, getattr(self._sums, name) + getattr(telemetry, name))
+        if telemetry.updates:
+            self._dead_units.append(telemetry.dead_units)
         for episode in telemetry.episodes:
             self._new.append(episode.episode_return)
             self._lengths.append(episode.length)
@@ -104,6 +107,7 @@ class MetricsHub:
             for name in ("policy_loss", "value_loss", "entropy"):
                 scalars[f"learning/{name}"] = getattr(self._sums, name) / self._sums.samples
             scalars["learning/gradient_norm"] = self._sums.gradient_norm / self._sums.updates
+            scalars["grid/dead_units"] = float(np.mean(self._dead_units))
         evaluated = population.fitness[np.isfinite(population.fitness)]
         best = None
         if len(evaluated):
@@ -124,7 +128,7 @@ class MetricsHub:
 
     def _start_interval(self, task: int) -> None:
         self._sums = Telemetry(task)
-        self._new, self._lengths = [], []
+        self._new, self._lengths, self._dead_units = [], [], []
 
     def flush(self) -> None:
         """Put everything on disk that has been told."""

@@ -213,6 +213,8 @@ class PathwayWorker:
             )
 
     def _tell(self) -> None:
+        if self._telemetry.updates:
+            self._telemetry.dead_units = self._network.dead_units()
         self._hub.record(self._telemetry)
         self._telemetry = Telemetry(self._task)
         self._told = time.monotonic()
