@@ -294,8 +294,10 @@ class PathwayNetwork:
         return array[:, :-1], array[:, -1]
 
     def dead_units(self) -> float:
-        """The share of units (kernels, for convolutions) that were 0 in all T steps since `load`, in the
-        layer that has the most of them."""
+        """The share of units that were 0 in all T steps since `load`, in the layer with most of them.
+
+        A convolution's units are its kernels.
+        """
         samples = self.steps * self.environments
         shares = []
         for layer in self._layers:
