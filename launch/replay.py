@@ -48,7 +48,7 @@ def replay(options: Options, console: Console) -> None:
     config_file = options.run / "config.json"
     try:
         config = RunConfig.model_validate_json(config_file.read_text())
-    except (OSError, ValidationError) as error:
+    except (OSError, ValidationError, UserError) as error:
         raise UserError(f"{options.run} is no run folder: {config_file} cannot be read") from error
     config = config.model_copy(update={"folder": str(options.run.parent), "name": options.run.name})
     latest = RunFolder(config).latest(options.arm)
@@ -82,7 +82,7 @@ def main() -> None:
     )
     try:
         replay(options, Console())
-    except (UserError, ValidationError) as error:
+    except UserError as error:
         sys.exit(f"error: {error}")
 
 

@@ -11,7 +11,6 @@ from types import FrameType
 
 import torch
 import tyro
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -163,17 +162,6 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:,.2f}"
 
 
-def one_line(error: ValidationError) -> str:
-    """What pydantic found wrong, in one line."""
-    found = []
-    for detail in error.errors():
-        where = ".".join(str(part) for part in detail["loc"])
-        message = detail["msg"].removeprefix("Value error, ")
-        given = f", got {detail['input']!r}" if where else ""
-        found.append(f"{where + ': ' if where else ''}{message}{given}")
-    return "; ".join(found)
-
-
 def main() -> None:
     """The command line: `python -m launch.train PRESET [options]`."""
     console = Console()
@@ -185,8 +173,6 @@ def main() -> None:
             config=(tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues),
         )
         train(config, console)
-    except ValidationError as error:
-        sys.exit(f"error: {one_line(error)}")
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:

@@ -5,24 +5,60 @@ Units: `agent_steps` are decisions (after the frame skip), one emulator frame sk
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from pathnet_rl.arms import Arm
+from pathnet_rl.errors import UserError
 
 Protocol = Literal["dqn", "machado"]
 
 
 class Settings(BaseModel):
-    """Unknown fields are refused and values cannot be changed after validation."""
+    """Unknown fields are refused and values cannot be changed after validation.
+
+    Raises:
+        UserError: a value makes no sense.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    section: ClassVar[str] = ""
+    """Where the fields are found on the command line and in config.json."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_in_one_line(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        # Raised from here and not as a ValueError, it passes the command line's parser untouched.
+        try:
+            return validate(value)
+        except ValidationError as error:
+            raise UserError(one_line(error, cls.section)) from error
+
+
+def one_line(error: ValidationError, section: str) -> str:
+    """What pydantic found wrong with the fields of a section, in one line."""
+    found = []
+    for detail in error.errors():
+        where = ".".join(str(part) for part in (section, *detail["loc"]) if part != "")
+        message = detail["msg"].removeprefix("Value error, ")
+        given = f", got {detail['input']!r}" if detail["loc"] else ""
+        found.append(f"{where + ': ' if where else ''}{message}{given}")
+    return "; ".join(found)
 
 
 class ConvModule(Settings):
     """A convolutional module: valid padding, then ReLU."""
 
+    section = "grid.layers"
     kind: Literal["conv"] = "conv"
     kernels: int = Field(8, ge=1)
     size: int = Field(3, ge=1)
@@ -32,6 +68,7 @@ class ConvModule(Settings):
 class LinearModule(Settings):
     """A linear module, then ReLU."""
 
+    section = "grid.layers"
     kind: Literal["linear"] = "linear"
     units: int = Field(50, ge=1)
 
@@ -50,6 +87,7 @@ ATARI_LAYERS: tuple[ConvModule | LinearModule, ...] = (
 class GridConfig(Settings):
     """The grid and the widest pathway through it."""
 
+    section = "grid"
     layers: tuple[Module, ...] = Field(ATARI_LAYERS, min_length=1)
     """L layers, from the observation up; what one module of each layer is."""
     modules: int = Field(10, ge=1)
@@ -64,7 +102,7 @@ class GridConfig(Settings):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.width > self.modules:
-            raise ValueError(
+            raise UserError(
                 f"a pathway cannot be wider than the grid: width N = {self.width} is more than"
                 f" modules M = {self.modules}"
             )
@@ -74,6 +112,7 @@ class GridConfig(Settings):
 class EvolutionConfig(Settings):
     """The population and its tournaments."""
 
+    section = "evolution"
     population: int = Field(64, ge=1)
     """P: pathways that are evaluated side by side."""
     episodes: int = Field(4, ge=1)
@@ -89,6 +128,7 @@ class EvolutionConfig(Settings):
 class LearningConfig(Settings):
     """A3C and the shared RMSProp."""
 
+    section = "learning"
     learning_rate: float = Field(7e-4, gt=0.0)
     """eta, annealed linearly to 0 over the task."""
     anneal: bool = True
@@ -114,6 +154,7 @@ class LearningConfig(Settings):
 class EvaluationConfig(Settings):
     """Greedy evaluation of a finished task's best pathway."""
 
+    section = "evaluation"
     episodes: int = Field(4, ge=1)
     """Episodes, one in each of as many environments."""
     most_steps: int = Field(5000, ge=1)
@@ -155,14 +196,14 @@ class RunConfig(Settings):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if len(self.agent_steps) not in (1, len(self.tasks)):
-            raise ValueError(
+            raise UserError(
                 f"agent_steps has {len(self.agent_steps)} numbers for {len(self.tasks)} tasks;"
                 " give one number for all tasks or one for each"
             )
         if min(self.agent_steps) < 1:
-            raise ValueError("agent_steps must be at least 1")
+            raise UserError("agent_steps must be at least 1")
         if len(set(self.arms)) < len(self.arms):
-            raise ValueError("an arm is named twice")
+            raise UserError("an arm is named twice")
         return self
 
     def steps_of(self, task: int) -> int:

@@ -39,9 +39,10 @@ def greedy_returns(
     """
     environments = envs.make(finished.name, evaluation.episodes, protocol)
     try:
-        widest = max(len(layer) for layer in union(finished.path, finished.always))
+        path = union(finished.path, finished.always)
+        widest = max(len(layer) for layer in path)
         network = PathwayNetwork(store.grid, widest, 1, evaluation.episodes, environments.actions)
-        network.load(store.pull(finished.task, finished.path, finished.always))
+        network.load(store.read(finished.task, path))
         observations = environments.reset(seed)
         returns = np.zeros(evaluation.episodes)
         playing = np.ones(evaluation.episodes, dtype=np.bool_)

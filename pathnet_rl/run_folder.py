@@ -69,7 +69,7 @@ class RunFolder:
             return False
         try:
             old = RunConfig.model_validate_json(config_file.read_text())
-        except (OSError, ValidationError) as error:
+        except (OSError, ValidationError, UserError) as error:
             raise UserError(
                 f"{self.path} is not empty and has no readable config.json: it is half-written or no"
                 " run; delete it or choose another --name"
@@ -83,9 +83,18 @@ class RunFolder:
         return True
 
     def note_resumption(self) -> None:
-        """Add this start to provenance.json."""
+        """Add this start to provenance.json.
+
+        Raises:
+            UserError: the file is there and is not a list of starts.
+        """
         path = self.path / "provenance.json"
-        starts = json.loads(path.read_text()) if path.exists() else []
+        try:
+            starts = json.loads(path.read_text()) if path.exists() else []
+        except ValueError:
+            starts = None
+        if not isinstance(starts, list):
+            raise UserError(f"{path} is half-written; delete it or choose another --name")
         checkpoint.write_json(path, [*starts, provenance()])
 
     def close(self) -> None:

@@ -166,6 +166,19 @@ class GridStore:
         head = self.grid.heads[task].numbers(self.parameters).clone()
         return PathwayWeights(layers, head, tuple(len(mine) for mine in learned))
 
+    def read(self, task: int, path: ActiveModules) -> PathwayWeights:
+        """A copy of a pathway's numbers and a task's head, to act with and not to learn.
+
+        Modules come in the grid's order, frozen or not: sums in another order would differ in the last
+        bit, and with it the likeliest action.
+        """
+        layers = tuple(
+            parameters[list(modules)]
+            for (parameters, _), modules in zip(self._layers, path, strict=True)
+        )
+        head = self.grid.heads[task].numbers(self.parameters).clone()
+        return PathwayWeights(layers, head, (0,) * self.grid.depth)
+
     def push(
         self,
         task: int,

@@ -28,9 +28,7 @@ def naive_outputs(
             current = (current - mean) / deviation.clamp(min=1.0)
         else:
             current = current / 255
-    for depth, (layer, modules) in enumerate(
-        zip(grid.layers, union(path, always), strict=True)
-    ):
+    for depth, (layer, modules) in enumerate(zip(grid.layers, union(path, always), strict=True)):
         if not layer.convolutional and current.ndim == 4:
             current = current.permute(0, 2, 3, 1).flatten(1)
         outputs = []

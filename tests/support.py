@@ -23,12 +23,12 @@ from pathnet_rl.config import (
     LinearModule,
     RunConfig,
 )
+from pathnet_rl.crew import Crew, Progress
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
 from pathnet_rl.network import PathwayWeights
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore
-from pathnet_rl.crew import Crew, Progress
 from pathnet_rl.transfer import TaskResult
 from workers.serial import SerialCrew
 
@@ -126,6 +126,7 @@ def random_gradients(
     grid: Grid, learned: ActiveModules, task: int, rng: np.random.Generator
 ) -> PathwayWeights:
     """Gradients of the size that a push of these modules and this head takes."""
+
     def numbers(*shape: int) -> torch.Tensor:
         return torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
 
@@ -147,7 +148,7 @@ def command(*arguments: str) -> list[str]:
 def run_command(*arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
     """Run the real command line to its end."""
     return subprocess.run(
-        command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=timeout
+        command(*arguments), check=False, cwd=ROOT, capture_output=True, text=True, timeout=timeout
     )
 
 

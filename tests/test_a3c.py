@@ -25,12 +25,12 @@ def literal_return(
     """One sample of one environment, forward in time: add rewards until something stops it."""
     total, weight = 0.0, 1.0
     for t in range(step, len(rewards)):
-        total += weight * rewards[t]
+        total += weight * float(rewards[t])
         weight *= discount
         if terminated[t]:
             return total
         if truncated[t]:
-            return total + weight * final_values[t]
+            return total + weight * float(final_values[t])
     return total + weight * bootstrap
 
 
@@ -125,7 +125,7 @@ def test_gradients_equal_those_of_autograd(entropy_cost: float, value_weight: fl
     )
     leaf_logits = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
     leaf_values = torch.tensor(values, dtype=torch.float64, requires_grad=True)
-    policy = torch.distributions.Categorical(logits=leaf_logits)  # type: ignore[no-untyped-call]
+    policy = torch.distributions.Categorical(logits=leaf_logits)
     advantage = torch.tensor(returns, dtype=torch.float64) - leaf_values
     log_probability = policy.log_prob(torch.tensor(actions))  # type: ignore[no-untyped-call]
     policy_loss = -(log_probability * advantage.detach()).sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_an_atari_episode_ends_in_its_own_last_frames(
 ) -> None:
     """Of four stacked frames three are those of the observation before, unless a game began."""
     _, tape = breakout[protocol]
-    for before, step in zip(tape, tape[1:], strict=False):
+    for before, step in itertools.pairwise(tape):
         for e in range(2):
             last = step.observations[e]
             if step.ended[e]:
@@ -221,8 +222,12 @@ class Counting(gymnasium.Env[NDArray[np.float32], np.int64]):
         return self._seen.copy(), float(action), False, bool(self._seen[1] == 5), {}
 
 
-gymnasium.register("tests/Counting-v0", Counting)
-gymnasium.register("tests/CountingFromSeven-v0", Counting, kwargs={"first_action": 7})
+def counting(first_action: int = 0, **_: Any) -> Counting:
+    return Counting(first_action)
+
+
+gymnasium.register("tests/Counting-v0", counting)
+gymnasium.register("tests/CountingFromSeven-v0", counting, kwargs={"first_action": 7})
 
 
 def test_a_truncated_episode_gives_its_final_observation_and_the_next_ones_first() -> None:
@@ -265,7 +270,11 @@ def test_actions_are_counted_from_zero_wherever_the_space_starts() -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("Pendulum-v1", "Discrete"), ("FrozenLake-v1", "Box"), ("MountainCarContinuous-v0", "Discrete")],
+    [
+        ("Pendulum-v1", "Discrete"),
+        ("FrozenLake-v1", "Box"),
+        ("MountainCarContinuous-v0", "Discrete"),
+    ],
 )
 def test_a_task_that_cannot_be_one_here_is_refused_in_one_line(name: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason) as refused:

@@ -60,7 +60,9 @@ def test_the_fixed_path_has_the_largest_size() -> None:
     ],
     ids=["three axes", "one axis", "empty", "floats", "negative"],
 )
-def test_what_is_no_genotype_is_refused(array: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> None:
+def test_what_is_no_genotype_is_refused(
+    array: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+) -> None:
     with pytest.raises(ValueError, match="genotype"):
         Genotype.from_array(array)
 

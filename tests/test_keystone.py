@@ -20,8 +20,8 @@ from pathnet_rl.config import (
     LinearModule,
     RunConfig,
 )
+from pathnet_rl.crew import Crew
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.transfer import Crew
 from tests.support import learn_first_task, run_experiment, serial_crew, tiny_config
 from workers.ray_crew import RayCrew
 
@@ -76,7 +76,7 @@ def test_ray_with_one_worker_gives_the_serial_twins_run(serial: Moment, tmp_path
     same(whole_run(tmp_path, ray_crew), serial)
 
 
-def atari_task(folder: Path, make_crew: Callable[[RunConfig], Crew]) -> Moment:
+def atari_task(folder: Path, make_crew: Callable[[RunConfig, Arm], Crew]) -> Moment:
     """Some updates of Pong through convolutions; nobody finishes a game."""
     config = tiny_config(
         folder,
@@ -95,7 +95,7 @@ def atari_task(folder: Path, make_crew: Callable[[RunConfig], Crew]) -> Moment:
         evolution=EvolutionConfig(population=3, episodes=1),
     )
     RunFolder(config).open()
-    crew = make_crew(config)
+    crew = make_crew(config, Arm.PATHNET)
     try:
         learn_first_task(config, crew)
         tensors, header = crew.server.state()
@@ -106,9 +106,6 @@ def atari_task(folder: Path, make_crew: Callable[[RunConfig], Crew]) -> Moment:
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_ray_with_one_worker_gives_the_serial_twins_pong(tmp_path: Path) -> None:
-    moments = [
-        atari_task(tmp_path / str(number), make_crew)
-        for number, make_crew in enumerate((serial_crew, ray_crew))
-    ]
-    same(*moments)
-    assert moments[0][1]["store"]["updates"] == 60
+    serial = atari_task(tmp_path / "serial", serial_crew)
+    same(atari_task(tmp_path / "ray", ray_crew), serial)
+    assert serial[1]["store"]["updates"] == 60

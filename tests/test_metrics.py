@@ -61,7 +61,13 @@ def test_the_area_is_the_mean_over_the_task() -> None:
 
 @pytest.mark.parametrize(
     ("area", "control", "ratio"),
-    [(30.0, 20.0, 1.5), (10.0, 20.0, 0.5), (-10.0, -20.0, None), (10.0, 0.0, None), (0.0, 5.0, None)],
+    [
+        (30.0, 20.0, 1.5),
+        (10.0, 20.0, 0.5),
+        (-10.0, -20.0, None),
+        (10.0, 0.0, None),
+        (0.0, 5.0, None),
+    ],
 )
 def test_the_speedup_is_the_ratio_of_areas_where_that_says_something(
     area: float, control: float, ratio: float | None

@@ -37,7 +37,7 @@ def test_epsilon_is_inside_the_root_as_it_is_not_in_torchs_rmsprop() -> None:
     theirs = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.RMSprop([theirs], lr=RATE, alpha=DECAY, eps=epsilon)
     theirs.grad = torch.ones(1)
-    optimizer.step()  # type: ignore[no-untyped-call]
+    optimizer.step()
     assert theirs.item() == pytest.approx(-RATE / (math.sqrt(0.01) + epsilon), rel=1e-6)
     assert abs(ours.item()) < 0.7 * abs(theirs.item())
 

@@ -91,9 +91,7 @@ def test_every_arm_keeps_the_old_head_and_begins_the_new_one_afresh(
 def test_the_frozen_set_grows_and_what_was_frozen_never_changes(tmp_path: Path) -> None:
     boundary = Boundary(tmp_path, Arm.PATHNET)
     store = boundary.store
-    gradients = random_gradients(
-        GRID, difference(OTHER, store.frozen), 1, np.random.default_rng(1)
-    )
+    gradients = random_gradients(GRID, difference(OTHER, store.frozen), 1, np.random.default_rng(1))
     store.push(1, OTHER, gradients, 10, worker=0)
     boundary.server.begin_next_task(2, OTHER)
     assert store.frozen == ((0, 1, 2), (1, 2, 4), (0, 3, 5))

@@ -234,10 +234,11 @@ def test_every_episode_is_told_with_its_raw_return(tmp_path: Path) -> None:
     assert min(reported) >= 8  # Fitness is raw as well: no CartPole episode is shorter.
 
 
-gymnasium.register(
-    "tests/GenerousCartPole-v0",
-    lambda: TransformReward(gymnasium.make("CartPole-v1"), lambda _: 5.0),
-)
+def generous_cartpole(**_: Any) -> gymnasium.Env[Any, Any]:
+    return TransformReward(gymnasium.make("CartPole-v1"), lambda _: 5.0)
+
+
+gymnasium.register("tests/GenerousCartPole-v0", generous_cartpole)
 
 
 @pytest.mark.parametrize("clip", [True, False])

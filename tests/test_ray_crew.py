@@ -61,8 +61,8 @@ def process_of(crew: RayCrew) -> int:
     def pid(worker: WorkerActor) -> int:
         return os.getpid()
 
-    (answer,) = ray.get([worker.__ray_call__.remote(pid) for worker in crew._workers])
-    return int(answer)
+    answers: list[int] = ray.get([worker.__ray_call__.remote(pid) for worker in crew._workers])
+    return answers[0]
 
 
 def finish(crew: RayCrew) -> None:
@@ -73,10 +73,10 @@ def finish(crew: RayCrew) -> None:
 
 def test_an_error_of_a_role_is_the_same_one_line_as_in_this_process(crew: RayCrew) -> None:
     tensors, header = crew.server.state()
-    with pytest.raises(UserError, match="^the checkpoint is of another layout") as refused:
+    with pytest.raises(UserError, match=r"^the checkpoint is of another layout") as refused:
         crew.server.load_state(tensors, {**header, "layout_version": 99})
     assert "\n" not in str(refused.value)
-    with pytest.raises(UserError, match="^the task ended before") as refused:
+    with pytest.raises(UserError, match=r"^the task ended before") as refused:
         crew.coordinator.chosen()
     assert "\n" not in str(refused.value)
 
@@ -104,5 +104,5 @@ def test_a_worker_killed_between_tasks_is_there_for_the_next(crew: RayCrew) -> N
     assert not crew.store.over
     crew.start()
     finish(crew)
-    assert crew.store.over
+    assert crew.store.agent_steps >= crew.store.budget
     assert crew.store.task == 1

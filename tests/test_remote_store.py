@@ -75,9 +75,7 @@ def test_a_worker_learns_the_same_through_either(kind: str, tmp_path: Path) -> N
             else GridStore.open(block, grid, config.learning)
         )
         coordinator = TournamentCoordinator(config, Arm.PATHNET)
-        PathwayWorker(
-            config, Arm.PATHNET, 0, range(4), store, coordinator, SilentHub()
-        ).run_task()
+        PathwayWorker(config, Arm.PATHNET, 0, range(4), store, coordinator, SilentHub()).run_task()
         learned[store_kind] = server.state()[0], coordinator.state()
     for name in ("parameters", "squares"):
         assert torch.equal(learned["local"][0][name], learned[kind][0][name])

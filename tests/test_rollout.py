@@ -31,7 +31,7 @@ class Scripted:
         endings: for each environment, when its episodes end: step number (from 0) -> how.
     """
 
-    observation_shape = (4,)
+    observation_shape: tuple[int, ...] = (4,)
     actions = 3
 
     def __init__(self, endings: list[dict[int, str]]) -> None:

@@ -42,8 +42,9 @@ def test_a_new_folder_says_what_the_run_is_and_where_it_comes_from(tmp_path: Pat
 def test_the_same_run_is_found_again_and_each_start_is_noted(tmp_path: Path) -> None:
     config = tiny_config(tmp_path)
     assert not open_once(config)
-    assert open_once(config)
-    assert open_once(config)
+    for _ in range(2):
+        assert open_once(config)
+        RunFolder(config).note_resumption()
     assert len(json.loads((tmp_path / "tiny" / "provenance.json").read_text())) == 3
 
 
@@ -95,14 +96,14 @@ def test_a_half_written_configuration_is_one_line(left: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("left", ["", '[{"started": "20', "{}"])
-def test_a_half_written_provenance_is_one_line_or_no_matter(left: str, tmp_path: Path) -> None:
+def test_a_half_written_provenance_is_one_line_and_left_alone(left: str, tmp_path: Path) -> None:
     open_once(tiny_config(tmp_path))
     provenance = tmp_path / "tiny" / "provenance.json"
     provenance.write_text(left)
-    try:
-        open_once(tiny_config(tmp_path))
-    except UserError as error:
-        assert "\n" not in str(error)
+    with pytest.raises(UserError, match="half-written") as refused:
+        RunFolder(tiny_config(tmp_path)).note_resumption()
+    assert "\n" not in str(refused.value)
+    assert provenance.read_text() == left
 
 
 def test_an_empty_folder_is_fine(tmp_path: Path) -> None:
@@ -125,5 +126,5 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 def test_the_name_of_a_run_stays_in_its_folder(tmp_path: Path) -> None:
     """A name that leads elsewhere would mix its files with others'."""
     for name in (".", "..", "a/b"):
-        with pytest.raises(ValueError, match="name"):
+        with pytest.raises(UserError, match="name"):
             tiny_config(tmp_path, name=name)

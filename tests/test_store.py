@@ -47,7 +47,9 @@ def mask_of(modules: ActiveModules, *tasks: int) -> torch.Tensor:
     return mask
 
 
-def push(store: GridStore, path: ActiveModules = PATH, task: int = 0, seed: int = 0) -> PathwayWeights:
+def push(
+    store: GridStore, path: ActiveModules = PATH, task: int = 0, seed: int = 0
+) -> PathwayWeights:
     learned = difference(path, store.frozen)
     gradients = random_gradients(GRID, learned, task, np.random.default_rng(seed))
     store.push(task, path, gradients, agent_steps=40, worker=0)

@@ -53,13 +53,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished(config, run_experiment(config, display=display), display)
 
 
-def rows(
-    config: RunConfig, block: torch.Tensor, modules: ActiveModules
-) -> list[torch.Tensor]:
+def rows(config: RunConfig, block: torch.Tensor, modules: ActiveModules) -> list[torch.Tensor]:
     layers = build_grid(config).layers
-    return [
-        layer.rows(block)[list(chosen)] for layer, chosen in zip(layers, modules, strict=True)
-    ]
+    return [layer.rows(block)[list(chosen)] for layer, chosen in zip(layers, modules, strict=True)]
 
 
 def test_frozen_modules_are_the_same_to_the_bit_at_the_end(run: Finished) -> None:

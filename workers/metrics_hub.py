@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import fcntl
 import io
 import os
+import threading
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ class MetricsHub:
         # Here: importing it takes seconds, and only the process that owns the writer should pay.
         from torch.utils.tensorboard import SummaryWriter
 
+        threading.excepthook = _leave_to_the_next_call
         self._make_writer = SummaryWriter
         self._config, self._arm = config, arm
         self._folder = RunFolder(config)
@@ -42,15 +46,17 @@ class MetricsHub:
         self._new: list[float] = []
         self._dead_units: list[float] = []
         self._sums = Telemetry(task=0)
+        self._reported = -1
 
     def begin_task(self, task: int, agent_steps: int) -> None:
         """Write to the events of one task, from `agent_steps` on: what was beyond is superseded."""
         self.close_writer()
         self._last.clear()
         self._start_interval(task)
+        self._reported = agent_steps or -1
         self._writer = self._make_writer(
             str(self._folder.events(self._arm, task)),
-            purge_step=agent_steps + 1 if agent_steps else None,
+            purge_step=agent_steps + 1 if agent_steps else 0,
             flush_secs=5,
         )
 
@@ -85,8 +91,14 @@ class MetricsHub:
         frozen: ActiveModules,
         population: PopulationSnapshot,
     ) -> None:
-        """Write one point of every tag (see `metrics.TAGS`); a tag with nothing to say is left out."""
+        """Write one point of every tag (see `metrics.TAGS`); a tag with nothing to say is left out.
+
+        A second report of the same agent step is none.
+        """
         assert self._writer is not None
+        if agent_steps <= self._reported:
+            return
+        self._reported = agent_steps
         scalars: dict[str, float] = {
             "tournament/evaluations": population.evaluations,
             "tournament/overwrites": population.overwrites,
@@ -114,17 +126,27 @@ class MetricsHub:
             best = population.genotypes[fittest(population.fitness)]
             scalars["fitness/best"] = float(evaluated.max())
             scalars["fitness/mean"] = float(evaluated.mean())
-            self._writer.add_histogram("fitness/distribution", evaluated, agent_steps)
-        for tag, value in scalars.items():
-            self._writer.add_scalar(tag, value, agent_steps)
         grid = self._config.grid
         figure = draw_grid(
             population.genotypes, len(grid.layers), grid.modules, frozen, best,
             f"{self._arm.value}, task {self._sums.task + 1}, {agent_steps:,} agent steps",
         )  # fmt: skip
-        self._writer.add_image("grid/modules", pixels(figure), agent_steps, dataformats="HWC")
+        with self._writing():
+            if len(evaluated):
+                self._writer.add_histogram("fitness/distribution", evaluated, agent_steps)
+            for tag, value in scalars.items():
+                self._writer.add_scalar(tag, value, agent_steps)
+            self._writer.add_image("grid/modules", pixels(figure), agent_steps, dataformats="HWC")
         self._start_interval(self._sums.task)
         self.flush()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn what a full disk says into one line."""
+        try:
+            yield
+        except OSError as error:
+            raise cannot_write(self._folder.path / "tensorboard", error) from error
 
     def _start_interval(self, task: int) -> None:
         self._sums = Telemetry(task)
@@ -134,7 +156,8 @@ class MetricsHub:
         """Put everything on disk that has been told."""
         self._returns.flush()
         if self._writer is not None:
-            self._writer.flush()
+            with self._writing():
+                self._writer.flush()
 
     def state(self) -> dict[str, Any]:
         """How far returns.csv reaches, and the last returns, as JSON values."""
@@ -147,14 +170,21 @@ class MetricsHub:
 
     def close_writer(self) -> None:
         """Close the events of the current task."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with self._writing():
+                writer.close()
 
     def close(self) -> None:
         """Flush and close everything."""
         self.close_writer()
         self._returns.close()
+
+
+def _leave_to_the_next_call(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread keeps its error for the next call, which says it in one line."""
+    if type(failure.thread).__name__ != "_AsyncWriterThread":
+        threading.__excepthook__(failure)
 
 
 class _ReturnsFile:

@@ -42,6 +42,8 @@ from workers.remote_store import RemoteStore, Server
 
 MOST_RESTARTS_IN_A_ROW = 5
 """A worker that dies this often without an agent step in between is a fault, not an accident."""
+GREETING_SECONDS = 0.2
+"""Between two attempts to reach a worker that ray is starting again."""
 
 
 def answer(reference: ray.ObjectRef[Any]) -> Any:
@@ -137,6 +139,10 @@ class WorkerActor:
             PostingHub(ray.get_actor(names.hub)),
         )
 
+    def process(self) -> int:
+        """The id of the process that this is; another one after a restart."""
+        return os.getpid()
+
     def run_task(self) -> None:
         """Work until the current task is over or stopped."""
         if self._remote is not None:
@@ -221,40 +227,58 @@ class RayCrew:
             for index in range(workers)
         ]
         self._actors = [*self._workers, server, coordinator, hub]
-        self._running: dict[ray.ObjectRef[None], ActorHandle[Any]] = {}
+        self._greeted: dict[ray.ObjectRef[int], int] = {}
+        self._running: dict[ray.ObjectRef[None], int] = {}
+        self._processes: dict[int, int] = {}
         self._fruitless = 0
         self._steps_at_restart = 0
 
     def start(self) -> None:
-        for worker in self._workers:
-            self._set_to_work(worker)
-
-    def _set_to_work(self, worker: ActorHandle[Any]) -> None:
-        self._running[worker.run_task.remote()] = worker
+        for index in range(len(self._workers)):
+            self._greet(index)
 
     def wait(self, seconds: float) -> bool:
         until = time.monotonic() + seconds
-        while self._running and (left := until - time.monotonic()) > 0:
-            done, _ = ray.wait(list(self._running), num_returns=1, timeout=left)
+        while (pending := [*self._greeted, *self._running]) and time.monotonic() < until:
+            left = max(0.0, until - time.monotonic())
+            done, _ = ray.wait(pending, num_returns=1, timeout=left)
             for reference in done:
                 self._take_in(reference)
-        return not self._running
+        return not pending
 
-    def _take_in(self, reference: ray.ObjectRef[None]) -> None:
-        """A worker came to the end of the task, or died and is set to work again."""
-        worker = self._running.pop(reference)
+    def _greet(self, index: int) -> None:
+        """Ask a worker which process it is: once it answers it is there, anew or as before."""
+        self._greeted[self._workers[index].process.remote()] = index
+
+    def _take_in(self, reference: ray.ObjectRef[Any]) -> None:
+        """A worker answered the greeting, came to the end of the task, or died on the way."""
+        greeted = reference in self._greeted
+        index = self._greeted.pop(reference) if greeted else self._running.pop(reference)
         try:
-            answer(reference)
+            found = answer(reference)
         except (ActorDiedError, ActorUnavailableError) as error:
-            if self.store.over or self.store.stopped:
-                return
-            self.restarts += 1
-            steps = self.store.agent_steps
-            self._fruitless = self._fruitless + 1 if steps == self._steps_at_restart else 1
-            self._steps_at_restart = steps
-            if self._fruitless > MOST_RESTARTS_IN_A_ROW:
-                raise UserError(f"workers die as soon as they are started: {error}") from error
-            self._set_to_work(worker)
+            if greeted and isinstance(error, ActorDiedError):
+                raise UserError(f"a worker cannot be started: {error}") from error
+            if not (self.store.over or self.store.stopped):
+                time.sleep(GREETING_SECONDS)
+                self._greet(index)
+            return
+        if greeted:
+            if found != self._processes.setdefault(index, found):
+                self._note_restart()
+                self._processes[index] = found
+            self._running[self._workers[index].run_task.remote()] = index
+
+    def _note_restart(self) -> None:
+        self.restarts += 1
+        steps = self.store.agent_steps
+        self._fruitless = self._fruitless + 1 if steps == self._steps_at_restart else 1
+        self._steps_at_restart = steps
+        if self._fruitless > MOST_RESTARTS_IN_A_ROW:
+            raise UserError(
+                f"workers died {self._fruitless} times without an agent step in between; the log of"
+                " one is among ray's in /tmp/ray/session_latest/logs"
+            )
 
     def close(self) -> None:
         # Whatever the hub had to say is on disk since the last save; a dead one loses nothing.

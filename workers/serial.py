@@ -57,5 +57,7 @@ class SerialCrew:
         return True
 
     def close(self) -> None:
-        self.hub.close()
-        self.store.remove()
+        try:
+            self.hub.close()
+        finally:
+            self.store.remove()

@@ -1,0 +1,194 @@
+"""Bad input and bad surroundings on the real command line: one clear line each, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from launch.presets import PRESETS
+from pathnet_rl import checkpoint
+from pathnet_rl.arms import Arm
+from pathnet_rl.config import RunConfig
+from pathnet_rl.run_folder import RunFolder
+from pathnet_rl.transfer import Interrupted
+from tests.support import ROOT, command, run_command, run_experiment
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command and a part of the one line that answers it.
+
+    `prepare` is given the folder of the runs before; `most_bytes` limits every file it writes.
+    """
+
+    arguments: tuple[str, ...]
+    answer: tuple[str, ...]
+    prepare: Callable[[Path], None] = field(default=lambda runs: None)
+    most_bytes: int | None = None
+
+
+CARTPOLE = ("cartpole", "--serial", "--tasks", "CartPole-v1", "--agent-steps", "40000")
+
+
+def begin_run(runs: Path) -> None:
+    """The run of CARTPOLE, stopped and saved after its first moments."""
+    config = PRESETS["cartpole"][1].model_copy(
+        update={
+            "folder": str(runs),
+            "tasks": ("CartPole-v1",),
+            "agent_steps": (40_000,),
+            "report_seconds": 0.05,
+        }
+    )
+    with pytest.raises(Interrupted):
+        run_experiment(config, stop_requested=lambda: True)
+
+
+def latest(runs: Path) -> Path:
+    folder = RunFolder(RunConfig(name="cartpole", folder=str(runs)))
+    return checkpoint.list_checkpoints(folder.checkpoints(Arm.PATHNET))[-1]
+
+
+def change_layout(runs: Path) -> None:
+    begin_run(runs)
+    path = latest(runs) / "state.json"
+    state = json.loads(path.read_text())
+    state["store"]["layout_version"] = 99
+    path.write_text(json.dumps(state))
+
+
+def damage(runs: Path) -> None:
+    begin_run(runs)
+    path = latest(runs) / "block.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def leave_half_a_run(runs: Path) -> None:
+    (runs / "cartpole" / "checkpoints").mkdir(parents=True)
+    (runs / "cartpole" / "config.json.unfinished").write_text('{"name": "ca')
+
+
+def leave_half_a_configuration(runs: Path) -> None:
+    (runs / "cartpole").mkdir(parents=True)
+    (runs / "cartpole" / "config.json").write_text('{"name": "ca')
+
+
+def put_a_file_there(runs: Path) -> None:
+    runs.write_text("")
+
+
+CASES = {
+    "unknown game": Case(("laptop", "--tasks", "ALE/Pongg-v5"), ("'ALE/Pongg-v5'", "ALE/Pong-v5")),
+    "vector into convolutions": Case(
+        ("laptop", "--tasks", "CartPole-v1"), ("layer 0", "linear modules")
+    ),
+    "tasks of different shapes": Case(
+        ("cartpole", "--tasks", "CartPole-v1", "ALE/Pong-v5"), ("(4, 84, 84)", "share a grid")
+    ),
+    "continuous actions": Case(("cartpole", "--tasks", "Pendulum-v1"), ("Pendulum-v1", "Discrete")),
+    "wider than the grid": Case(("cartpole", "--grid.width", "9"), ("N = 9", "M = 6")),
+    "zero workers": Case(("cartpole", "--workers", "0"), ("workers", "greater than or equal to 1")),
+    "unwritable folder": Case(CARTPOLE, ("cannot write", "Not a directory"), put_a_file_there),
+    "half-written run": Case(CARTPOLE, ("half-written",), leave_half_a_run),
+    "half-written configuration": Case(CARTPOLE, ("half-written",), leave_half_a_configuration),
+    "another configuration": Case(
+        (*CARTPOLE, "--seed", "5"), ("seed: was 0, is now 5", "--name"), begin_run
+    ),
+    "another layout": Case(CARTPOLE, ("another layout", "99"), change_layout),
+    "damaged checkpoint": Case(CARTPOLE, ("damaged", "delete that folder"), damage),
+    "no space for the block": Case(CARTPOLE, ("cannot reserve", "free space"), most_bytes=8000),
+    "disk full in a new run": Case(
+        (*CARTPOLE, "--report-seconds", "0.1"), ("cannot write", "free space"), most_bytes=60_000
+    ),
+    "disk full in a run that goes on": Case(
+        (*CARTPOLE, "--report-seconds", "0.1"),
+        ("cannot write", "free space"),
+        begin_run,
+        most_bytes=60_000,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    runs: Path
+    process: subprocess.CompletedProcess[str]
+    before: dict[Path, bytes]
+
+
+def checkpoints_of(runs: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in runs.rglob("checkpoints/*/*/*")}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
+    """All cases, two at a time: most of it is the time that imports take."""
+    prepared: dict[str, tuple[Path, dict[Path, bytes]]] = {}
+    for name, case in CASES.items():
+        runs = tmp_path_factory.mktemp("bad") / "runs"
+        case.prepare(runs)
+        prepared[name] = runs, checkpoints_of(runs)
+
+    def run(name: str) -> Found:
+        case, (runs, before) = CASES[name], prepared[name]
+
+        def limit() -> None:
+            if case.most_bytes is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (case.most_bytes, case.most_bytes))
+
+        process = subprocess.run(
+            command(*case.arguments, "--folder", str(runs)),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            preexec_fn=limit,
+            check=False,
+        )
+        return Found(runs, process, before)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(CASES, pool.map(run, CASES), strict=True))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_answered_with_one_clear_line(name: str, found: dict[str, Found]) -> None:
+    process = found[name].process
+    assert process.returncode not in (0, None)
+    assert process.stderr.startswith("error: ")
+    assert process.stderr.endswith("\n")
+    assert process.stderr.count("\n") == 1, process.stderr
+    for part in CASES[name].answer:
+        assert part in process.stderr
+    assert "Traceback" not in process.stdout
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_leaves_every_checkpoint_as_it_was(name: str, found: dict[str, Found]) -> None:
+    case = found[name]
+    after = checkpoints_of(case.runs) if case.runs.is_dir() else {}
+    assert {path: after.get(path) for path in case.before} == case.before
+    assert not [path for path in after if ".unfinished" in str(path)]
+
+
+def test_a_run_whose_disk_was_full_goes_on_once_there_is_space(found: dict[str, Found]) -> None:
+    case = found["disk full in a run that goes on"]
+    again = run_command(*CARTPOLE, "--folder", str(case.runs))
+    assert again.returncode == 0, again.stderr
+    assert "going on from" in again.stdout
+
+
+def test_what_was_refused_leaves_nothing_in_shared_memory(found: dict[str, Found]) -> None:
+    from workers.block import block_path
+
+    for case in found.values():
+        config = RunConfig(name="cartpole", folder=str(case.runs))
+        assert not block_path(config, Arm.PATHNET).exists()

@@ -1,0 +1,192 @@
+"""The metrics hub: every tag that is documented is written, and returns.csv holds every episode once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pathnet_rl.arms import Arm
+from pathnet_rl.genotype import Genotype
+from pathnet_rl.metrics import TAGS
+from pathnet_rl.run_folder import RunFolder
+from pathnet_rl.telemetry import EpisodeRecord, PopulationSnapshot, Telemetry
+from tests.events import read_scalars, read_steps
+from tests.support import ROOT, read_rows, run_experiment, tiny_config
+from workers.metrics_hub import MetricsHub
+
+
+def test_the_reference_lists_exactly_the_tags_there_are() -> None:
+    table = (ROOT / "docs" / "metrics.md").read_text()
+    listed = re.findall(r"^\| `([^`]+)` \|", table, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(TAGS)
+
+
+def test_a_run_writes_exactly_the_tags_there_are(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path, agent_steps=(6000,), report_seconds=0.2)
+    run_experiment(config)
+    for task in (0, 1):
+        steps = read_steps(RunFolder(config).events(Arm.PATHNET, task))
+        assert sorted(steps) == sorted(TAGS)
+        for points in steps.values():
+            assert points == sorted(set(points))
+            assert points[-1] >= 6000
+
+
+def open_hub(tmp_path: Path) -> MetricsHub:
+    folder_of(tmp_path).path.mkdir(exist_ok=True)
+    return MetricsHub(tiny_config(tmp_path), Arm.PATHNET)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[MetricsHub]:
+    made = open_hub(tmp_path)
+    made.begin_task(0, 0)
+    yield made
+    made.close()
+
+
+def folder_of(tmp_path: Path) -> RunFolder:
+    return RunFolder(tiny_config(tmp_path))
+
+
+def telemetry(*episodes: tuple[int, float, int], task: int = 0) -> Telemetry:
+    """Ten updates of 16 samples each."""
+    return Telemetry(
+        task,
+        10,
+        160,
+        16.0,
+        32.0,
+        80.0,
+        25.0,
+        0.5,
+        [EpisodeRecord(*episode) for episode in episodes],
+    )
+
+
+POPULATION = PopulationSnapshot(
+    (Genotype.from_array([[0, 1], [2, 2]]), Genotype.from_array([[0, 3], [1, 4]])),
+    np.array([7.0, -np.inf]),
+    evaluations=5,
+    overwrites=2,
+    mutated_genes=3,
+)
+
+
+def report(hub: MetricsHub, agent_steps: int) -> None:
+    hub.report(agent_steps, 10, 0.5, 99.0, 1, ((4,), ()), POPULATION)
+
+
+def test_a_report_says_what_workers_told_since_the_last(hub: MetricsHub, tmp_path: Path) -> None:
+    hub.record(telemetry((10, 4.0, 40), (20, 8.0, 60)))
+    hub.record(telemetry((30, 6.0, 20)))
+    report(hub, 320)
+    hub.record(telemetry((400, 2.0, 10)))
+    report(hub, 480)
+    found = read_scalars(folder_of(tmp_path).events(Arm.PATHNET, 0))
+    assert found["episode/return"] == [6.0, 2.0]
+    assert found["episode/length"] == [40.0, 10.0]
+    assert found["episode/return_last_100"] == [6.0, 5.0]
+    assert found["learning/policy_loss"] == pytest.approx([0.1, 0.1])
+    assert found["learning/value_loss"] == pytest.approx([0.2, 0.2])
+    assert found["learning/entropy"] == [0.5, 0.5]
+    assert found["learning/gradient_norm"] == [2.5, 2.5]
+    assert found["learning/rate"] == [0.5, 0.5]
+    assert found["fitness/best"] == found["fitness/mean"] == [7.0, 7.0]
+    assert found["grid/distinct_modules"] == [6.0, 6.0]
+    assert found["tournament/evaluations"] == [5.0, 5.0]
+    assert found["tournament/overwrites"] == [2.0, 2.0]
+    assert found["tournament/mutated_genes"] == [3.0, 3.0]
+    assert found["run/updates"] == [10.0, 10.0]
+    assert found["run/restarts"] == [1.0, 1.0]
+    assert found["speed/agent_steps_per_second"] == [99.0, 99.0]
+
+
+def test_a_tag_with_nothing_to_say_is_left_out(hub: MetricsHub, tmp_path: Path) -> None:
+    nobody = PopulationSnapshot(POPULATION.genotypes, np.full(2, -np.inf), 0, 0, 0)
+    hub.report(16, 1, 0.5, 99.0, 0, ((), ()), nobody)
+    steps = read_steps(folder_of(tmp_path).events(Arm.PATHNET, 0))
+    assert not {tag for tag in steps if tag.startswith(("episode/", "fitness/"))}
+    assert not steps.keys() & {"learning/entropy", "learning/gradient_norm"}
+    assert steps["grid/modules"] == [16]
+
+
+def test_the_mean_return_is_that_of_the_last_hundred_episodes_of_the_task(hub: MetricsHub) -> None:
+    assert hub.mean_return() is None
+    hub.record(telemetry(*((n, float(n), 1) for n in range(150))))
+    assert hub.mean_return() == pytest.approx(np.mean(np.arange(50, 150)))
+    hub.begin_task(1, 0)
+    assert hub.mean_return() is None
+
+
+def test_every_episode_is_a_row(hub: MetricsHub, tmp_path: Path) -> None:
+    hub.record(telemetry((16, 9.5, 9)))
+    hub.begin_task(1, 0)
+    hub.record(telemetry((32, 11.0, 11), (48, 12.0, 12), task=1))
+    hub.flush()
+    rows = read_rows(folder_of(tmp_path).returns)
+    assert [tuple(row.values()) for row in rows] == [
+        ("0", "pathnet", "16", "9.5", "9"),
+        ("1", "pathnet", "32", "11.0", "11"),
+        ("1", "pathnet", "48", "12.0", "12"),
+    ]
+    assert list(rows[0]) == ["task", "arm", "agent_steps", "episode_return", "length"]
+
+
+def test_what_a_worker_tells_of_an_earlier_task_is_no_part_of_this_one(
+    hub: MetricsHub, tmp_path: Path
+) -> None:
+    hub.begin_task(1, 0)
+    hub.record(telemetry((16, 9.5, 9), task=0))
+    hub.flush()
+    assert hub.mean_return() is None
+    assert read_rows(folder_of(tmp_path).returns) == []
+
+
+def test_what_came_after_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
+    hub = open_hub(tmp_path)
+    hub.begin_task(0, 0)
+    hub.record(telemetry((16, 1.0, 9)))
+    report(hub, 160)
+    state = hub.state()
+    hub.record(telemetry((200, 2.0, 9)))
+    report(hub, 320)
+    report(hub, 480)
+    hub.close()
+    again = open_hub(tmp_path)
+    again.begin_task(0, 160)
+    again.load_state(state)
+    assert again.mean_return() == 1.0
+    again.record(telemetry((240, 3.0, 9)))
+    report(again, 400)
+    again.close()
+    rows = read_rows(folder_of(tmp_path).returns)
+    assert [row["agent_steps"] for row in rows] == ["16", "240"]
+    for tag, steps in read_steps(folder_of(tmp_path).events(Arm.PATHNET, 0)).items():
+        assert steps == [160, 400], tag
+
+
+def test_a_task_that_is_begun_again_from_its_start_has_no_double_points(tmp_path: Path) -> None:
+    """The run was killed in a task of which there is no checkpoint yet."""
+    hub = open_hub(tmp_path)
+    hub.begin_task(0, 0)
+    state = hub.state()
+    hub.begin_task(1, 0)
+    hub.record(telemetry((16, 1.0, 9), task=1))
+    report(hub, 160)
+    report(hub, 320)
+    hub.close()
+    again = open_hub(tmp_path)
+    again.begin_task(0, 100)
+    again.load_state(state)
+    again.begin_task(1, 0)
+    again.record(telemetry((48, 3.0, 9), task=1))
+    report(again, 240)
+    again.close()
+    assert [row["agent_steps"] for row in read_rows(folder_of(tmp_path).returns)] == ["48"]
+    for tag, steps in read_steps(folder_of(tmp_path).events(Arm.PATHNET, 1)).items():
+        assert steps == [240], tag
