@@ -137,6 +137,8 @@ class LearningConfig(Settings):
     """alpha of the running mean of squared gradients."""
     rmsprop_epsilon: float = Field(0.1, gt=0.0)
     """Added inside the square root."""
+    rmsprop_initial: float = Field(0.0, ge=0.0)
+    """The mean squared gradient that a new module starts from; 1 makes its first steps small."""
     rollout_steps: int = Field(20, ge=1)
     """t_max: steps between two updates of one pathway."""
     environments: int = Field(4, ge=1)

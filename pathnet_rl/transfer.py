@@ -89,6 +89,8 @@ class ArmRun:
             task = tasks[0]
             self._crew.server.begin_first_task(task)
             self._crew.hub.begin_task(task, 0)
+            # Episodes that a kill leaves behind it in returns.csv are cut off from here.
+            self._save("0-learning")
         else:
             task = self._restore(*latest)
         while True:

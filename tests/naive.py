@@ -23,9 +23,10 @@ def naive_outputs(
     current = torch.from_numpy(observations.astype(np.float64))
     if current.ndim == 4:
         if grid.config.standardise_images:
-            mean = current.mean(dim=(2, 3), keepdim=True)
+            sample = current[:, :, ::8, ::8].flatten(2)
+            middle = sample.median(dim=2).values[:, :, None, None]
             deviation = current.std(dim=(2, 3), keepdim=True, correction=0)
-            current = (current - mean) / deviation.clamp(min=1.0)
+            current = (current - middle) / deviation.clamp(min=1.0)
         else:
             current = current / 255
     for depth, (layer, modules) in enumerate(zip(grid.layers, union(path, always), strict=True)):

@@ -104,7 +104,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     outputs = []
     # In the first task, with reports that came after the last checkpoint.
     process = start(*often)
-    wait_until(process, lambda: bool(found(Arm.PATHNET, "task-00-*-learning/state.json")))
+    wait_until(process, lambda: len(found(Arm.PATHNET, "task-00-*-learning/state.json")) > 1)
     time.sleep(0.5)
     outputs.append(kill(process))
     killed_at = time.time()
@@ -116,11 +116,12 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     process = start(*never)
     wait_until(process, lambda: rows_of(1, Arm.PATHNET))
     outputs.append(kill(process))
-    # In the first task of another arm, before the arm has a checkpoint.
+    # In the first task of another arm, before the arm has saved anything but its beginning.
     process = start(*never)
     wait_until(process, lambda: rows_of(1, Arm.INDEPENDENT))
     outputs.append(kill(process))
-    assert not found(Arm.INDEPENDENT, "*/state.json")
+    (beginning,) = found(Arm.INDEPENDENT, "*/state.json")
+    assert json.loads(beginning.read_text())["store"]["agent_steps"] == 0
 
     finished = run_command(*often)
     outputs.append(finished.stdout)
@@ -148,7 +149,7 @@ def test_each_start_says_where_it_goes_on(story: Story) -> None:
     (third,) = going_on(story.outputs[2])
     assert third[1] == "1"
     assert int(third[0].replace(",", "")) >= STEPS
-    assert going_on(story.outputs[3]) == []  # The other arm had no checkpoint: from its start.
+    assert going_on(story.outputs[3]) == [("0", "2")]  # The other arm, from its beginning.
 
 
 def test_the_same_numbers_population_and_fitness_are_taken_up(story: Story) -> None:
