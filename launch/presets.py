@@ -28,7 +28,6 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
             tasks=("ALE/Pong-v5",),
             agent_steps=(8_000_000,),
             arms=(Arm.PATHNET,),
-            learning=LearningConfig(learning_rate=3e-4, rmsprop_epsilon=1e-4, environments=2),
         ),
     ),
     "paper": (
@@ -49,13 +48,13 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         RunConfig(
             name="cartpole",
             tasks=("CartPole-v1", "CartPole-v1"),
-            agent_steps=(300_000,),
+            agent_steps=(600_000,),
             grid=GridConfig(
                 layers=(LinearModule(units=20), LinearModule(units=20)), modules=6, width=3
             ),
             evolution=EvolutionConfig(population=8, episodes=4, rivals=2),
             learning=LearningConfig(
-                learning_rate=1e-2,
+                learning_rate=5e-3,
                 rmsprop_epsilon=1.0,
                 environments=8,
                 rollout_steps=16,

@@ -96,7 +96,7 @@ class GridConfig(Settings):
     """N: the most modules of a layer that one pathway may use."""
 
     standardise_images: bool = True
-    """Bring each frame to mean 0 and deviation 1. Scaled to [0, 1] instead (off), the constant
+    """Bring each frame to median 0 and deviation 1. Scaled to [0, 1] instead (off), the constant
     background is most of the first layer's gradient, and its units die."""
 
     @model_validator(mode="after")
@@ -137,8 +137,6 @@ class LearningConfig(Settings):
     """alpha of the running mean of squared gradients."""
     rmsprop_epsilon: float = Field(0.1, gt=0.0)
     """Added inside the square root."""
-    rmsprop_initial: float = Field(0.0, ge=0.0)
-    """The mean squared gradient that a new module starts from; 1 makes its first steps small."""
     rollout_steps: int = Field(20, ge=1)
     """t_max: steps between two updates of one pathway."""
     environments: int = Field(4, ge=1)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from pathnet_rl.grid import Grid, ModuleLayer
 
-
 MEDIAN_STRIDE = 8
 """Every eighth pixel of every eighth row tells a frame's background."""
 

@@ -227,7 +227,7 @@ class GridStore:
             raise ValueError("a frozen module cannot be re-initialised")
         self.grid.initialise_modules(self.parameters, modules, rng)
         for layer, chosen in zip(self.grid.layers, modules, strict=True):
-            layer.rows(self.squares)[list(chosen)] = self.learning.rmsprop_initial
+            layer.rows(self.squares)[list(chosen)] = 0.0
 
     def freeze(self, path: ActiveModules) -> None:
         """Never change these modules again."""
@@ -237,7 +237,7 @@ class GridStore:
     def begin_task(self, task: int, budget: int) -> None:
         """Go on to a task: a new head, counters at 0, `budget` agent steps to go."""
         self.grid.initialise_head(self.parameters, task)
-        self.grid.heads[task].numbers(self.squares).fill_(self.learning.rmsprop_initial)
+        self.grid.heads[task].numbers(self.squares).zero_()
         self._counters[:] = 0
         self._header[[_STEPS, _UPDATES]] = 0
         self._header[[_TASK, _BUDGET, _STOP]] = (task, budget, 0)

@@ -19,7 +19,7 @@ from pathnet_rl.store import GridStore, StaleTaskError
 from tests.support import new_store, random_gradients, small_grid
 
 GRID = small_grid()
-CONSTANT = LearningConfig(learning_rate=0.01, anneal=False, rmsprop_initial=0.25)
+CONSTANT = LearningConfig(learning_rate=0.01, anneal=False)
 PATH: ActiveModules = ((0, 2), (1, 4, 5), (3,))
 OTHER: ActiveModules = ((1, 3), (0, 2), (0, 5))
 
@@ -171,7 +171,7 @@ def test_initialising_draws_numbers_and_forgets_optimizer_state_of_the_chosen_on
     assert torch.equal(before[0][~chosen], store.parameters[~chosen])
     assert torch.equal(before[1][~chosen], store.squares[~chosen])
     assert (before[0][chosen] != store.parameters[chosen]).all()
-    assert (store.squares[chosen] == CONSTANT.rmsprop_initial).all()
+    assert (store.squares[chosen] == 0).all()
 
 
 def test_beginning_a_task_renews_its_head_and_nothing_else(store: GridStore) -> None:
@@ -182,7 +182,7 @@ def test_beginning_a_task_renews_its_head_and_nothing_else(store: GridStore) -> 
     assert torch.equal(before[0][~head], store.parameters[~head])
     assert torch.equal(before[1][~head], store.squares[~head])
     assert (before[0][head] != store.parameters[head]).all()
-    assert (store.squares[head] == CONSTANT.rmsprop_initial).all()
+    assert (store.squares[head] == 0).all()
     assert (store.task, store.budget, store.agent_steps, store.updates) == (1, 500, 0, 0)
 
 
