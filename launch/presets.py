@@ -17,8 +17,10 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         "Two Atari games in about 15 minutes on 2 cores, PathNet beside independent learning.",
         RunConfig(
             name="laptop",
-            tasks=("ALE/Assault-v5", "ALE/CrazyClimber-v5"),
+            tasks=("ALE/Assault-v5", "ALE/KungFuMaster-v5"),
             agent_steps=(500_000,),
+            evolution=EvolutionConfig(episodes=2),
+            learning=LearningConfig(learning_rate=1.5e-3, environments=2),
         ),
     ),
     "pong": (
@@ -26,8 +28,9 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         RunConfig(
             name="pong",
             tasks=("ALE/Pong-v5",),
-            agent_steps=(8_000_000,),
+            agent_steps=(6_000_000,),
             arms=(Arm.PATHNET,),
+            learning=LearningConfig(learning_rate=2e-3),
         ),
     ),
     "paper": (
