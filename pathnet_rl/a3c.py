@@ -60,7 +60,9 @@ def gumbel_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
     Drawn for a whole rollout at once, they cost a third of drawing from each step's policy.
     """
-    return np.asarray(-np.log(rng.standard_exponential(shape, dtype=np.float32)))
+    drawn = rng.standard_exponential(shape, dtype=np.float32)
+    # One draw in some 10 million is 0 in float32, and its logarithm would warn and be infinite.
+    return np.asarray(-np.log(np.maximum(drawn, np.finfo(np.float32).tiny)))
 
 
 def loss_gradients(
