@@ -48,8 +48,8 @@ bench: $(STAMP) ## Measure agent steps per CPU-second beside the bare environmen
 tensorboard: $(STAMP) ## Open TensorBoard on runs/
 	$(BIN)/tensorboard --logdir runs $(ARGS)
 
-picture: $(STAMP) ## Draw the picture of the README
-	$(BIN)/python -m launch.picture docs/grid.png
+picture: $(STAMP) ## Draw the grid of a run: make picture ARGS=runs/laptop
+	$(BIN)/python -m launch.picture $(ARGS)
 
 clean: ## Delete caches and build files; never runs/ or .venv
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

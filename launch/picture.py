@@ -1,73 +1,82 @@
-"""Draw the README's picture: `python -m launch.picture docs/grid.png`.
+"""Draw the grid of a run as its newest checkpoint has it: `python -m launch.picture runs/laptop`.
 
-The population is made up: 64 random pathways through the Atari grid, drawn together by tournaments whose
-fitness is how many modules a pathway shares with a wanted one, and noise. Nothing is trained.
+How many pathways of the population use each module, the best pathway, and the modules that are frozen.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import numpy as np
 import tyro
 
-from pathnet_rl.config import EvolutionConfig, GridConfig
+from pathnet_rl.arms import Arm
+from pathnet_rl.envs.registry import short_name
+from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import Genotype
 from pathnet_rl.pictures import draw_grid
-from pathnet_rl.tournament import asynchronous_tournament, fittest
-
-TOURNAMENTS = 140
+from pathnet_rl.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Options:
-    """Where the picture goes, and what it is drawn from."""
+    """What to draw, and where the picture goes."""
 
-    path: Annotated[Path, tyro.conf.Positional]
-    """The file to write."""
-    seed: int = 3
-    """Of the population and its tournaments."""
+    run: tyro.conf.Positional[Path]
+    """The run folder, such as runs/laptop."""
+    output: Path | None = None
+    """The file to write; grid_<arm>.png in the run folder when not given."""
+    arm: Arm = Arm.PATHNET
+    """Which arm of the run."""
 
 
-def evolved_population(
-    grid: GridConfig, evolution: EvolutionConfig, rng: np.random.Generator
-) -> tuple[list[Genotype], Genotype]:
-    """A population after some tournaments, and its fittest pathway."""
-    depth = len(grid.layers)
-    population = [
-        Genotype.random(rng, depth, grid.modules, grid.width) for _ in range(evolution.population)
-    ]
-    wanted = Genotype.random(rng, depth, grid.modules, grid.width)
+def draw(options: Options) -> Path:
+    """Draw the picture; the file it was written to.
 
-    def judged(genotype: Genotype) -> float:
-        pairs = zip(genotype.active, wanted.active, strict=True)
-        return sum(len(set(mine) & set(theirs)) for mine, theirs in pairs) + rng.normal()
-
-    fitness = np.array([judged(genotype) for genotype in population])
-    for _ in range(TOURNAMENTS):
-        challenger = int(rng.integers(len(population)))
-        outcome = asynchronous_tournament(challenger, fitness, evolution.rivals, rng)
-        if outcome is not None:
-            child = population[outcome.winner].mutate(rng, grid.modules, 1 / (grid.width * depth))
-            population[challenger] = child
-            fitness[challenger] = judged(child)
-    return population, population[fittest(fitness)]
+    Raises:
+        UserError: no such run or arm, or the file cannot be written.
+    """
+    folder = RunFolder.existing(options.run)
+    _, state = folder.saved(options.arm)
+    population = [Genotype.from_array(genes) for genes in state["coordinator"]["population"]]
+    evaluated = {
+        index: fitness
+        for index, fitness in enumerate(state["coordinator"]["fitness"])
+        if fitness is not None
+    }
+    best = population[max(evaluated, key=lambda index: evaluated[index])] if evaluated else None
+    store, grid = state["store"], folder.config.grid
+    frozen = tuple(tuple(layer) for layer in store["frozen"])
+    title = (
+        f"{len(population)} pathways ({options.arm.value}) after {store['agent_steps']:,} agent steps"
+        f" of task {store['task'] + 1}, {short_name(folder.config.tasks[store['task']])}"
+    )
+    figure = draw_grid(population, len(grid.layers), grid.modules, frozen, best, title)
+    output = options.output or folder.path / f"grid_{options.arm.value}.png"
+    try:
+        figure.savefig(output, dpi=160)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {output}: {error.strerror}; choose another --output"
+        ) from error
+    except ValueError as error:  # A format that matplotlib does not know.
+        raise UserError(f"cannot write {output}: {error}") from error
+    return output
 
 
 def main() -> None:
-    """The command line: `python -m launch.picture FILE`."""
-    options = tyro.cli(Options, prog="python -m launch.picture", description=__doc__)
-    rng = np.random.default_rng(options.seed)
-    grid = GridConfig()
-    depth = len(grid.layers)
-    frozen = Genotype.random(rng, depth, grid.modules, grid.width).active
-    population, best = evolved_population(grid, EvolutionConfig(), rng)
-    title = "64 pathways on the second task: hatched modules are frozen, the best path is outlined"
-    figure = draw_grid(population, depth, grid.modules, frozen, best, title)
-    options.path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.path, dpi=160)
+    """The command line: `python -m launch.picture RUN`."""
+    options = tyro.cli(
+        Options,
+        prog="python -m launch.picture",
+        description=__doc__,
+        config=(tyro.conf.EnumChoicesFromValues,),
+    )
+    try:
+        sys.stdout.write(f"{draw(options)}\n")
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

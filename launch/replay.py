@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from pydantic import ValidationError
 from rich.console import Console
 
 from launch.train import build_grid
 from pathnet_rl.arms import Arm
-from pathnet_rl.config import EvaluationConfig, RunConfig
+from pathnet_rl.config import EvaluationConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.evaluate import greedy_returns
 from pathnet_rl.run_folder import RunFolder
@@ -45,24 +44,17 @@ def replay(options: Options, console: Console) -> None:
     Raises:
         UserError: no such run, arm or finished task.
     """
-    config_file = options.run / "config.json"
-    try:
-        config = RunConfig.model_validate_json(config_file.read_text())
-    except (OSError, ValidationError, UserError) as error:
-        raise UserError(f"{options.run} is no run folder: {config_file} cannot be read") from error
-    config = config.model_copy(update={"folder": str(options.run.parent), "name": options.run.name})
-    latest = RunFolder(config).latest(options.arm)
-    if latest is None:
-        raise UserError(f"{options.run} has no checkpoint of the arm {options.arm.value}")
-    tensors, state = latest
+    folder = RunFolder.existing(options.run)
+    config = folder.config
+    tensors, state = folder.saved(options.arm)
     results = {r["finished"]["task"] + 1: TaskResult.from_state(r) for r in state["results"]}
     if options.task not in results:
         finished = ", ".join(str(task) for task in results) or "none"
         raise UserError(f"task {options.task} is not finished in that arm; finished: {finished}")
     finished_task = results[options.task].finished
     grid = build_grid(config)
-    with tempfile.TemporaryDirectory() as folder:
-        store = GridStore.create(Path(folder) / "grid.block", grid, config.learning)
+    with tempfile.TemporaryDirectory() as scratch:
+        store = GridStore.create(Path(scratch) / "grid.block", grid, config.learning)
         store.load_state(tensors, state["store"])
         evaluation = EvaluationConfig(episodes=options.episodes, most_steps=options.most_steps)
         played = greedy_returns(store, finished_task, evaluation, config.protocol, options.seed)

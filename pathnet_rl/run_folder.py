@@ -39,8 +39,24 @@ class RunFolder:
         self.path = Path(config.folder) / config.name
         self.returns = self.path / "returns.csv"
         self.summary = self.path / "summary.json"
-        self._config = config
+        self.config = config
         self._lock: IO[str] | None = None
+
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """The run folder at `path`, with the configuration that lies in it; to look at, not to work in.
+
+        Raises:
+            UserError: there is none.
+        """
+        config_file = path / "config.json"
+        try:
+            config = RunConfig.model_validate_json(config_file.read_text())
+        except (OSError, ValidationError, UserError) as error:
+            raise UserError(f"{path} is no run folder: {config_file} cannot be read") from error
+        # It may have been moved or renamed since.
+        here = {"folder": str(path.resolve().parent), "name": path.resolve().name}
+        return cls(config.model_copy(update=here))
 
     def open(self) -> bool:
         """Create the folder, or find that it holds the same run; True if there is one to resume.
@@ -64,7 +80,7 @@ class RunFolder:
                 f"another process is working in {self.path}; wait for it or choose another --name"
             ) from error
         if not existed:
-            checkpoint.write_json(config_file, self._config.model_dump(mode="json"))
+            checkpoint.write_json(config_file, self.config.model_dump(mode="json"))
             checkpoint.write_json(self.path / "provenance.json", [provenance()])
             return False
         try:
@@ -74,7 +90,7 @@ class RunFolder:
                 f"{self.path} is not empty and has no readable config.json: it is half-written or no"
                 " run; delete it or choose another --name"
             ) from error
-        changed = differences(old, self._config)
+        changed = differences(old, self.config)
         if changed:
             raise UserError(
                 f"{self.path} holds a run with another configuration ({'; '.join(changed)});"
@@ -111,7 +127,7 @@ class RunFolder:
         self, arm: Arm, name: str, tensors: dict[str, torch.Tensor], state: dict[str, Any]
     ) -> Path:
         """Save an arm's checkpoint; later names must sort after earlier ones."""
-        keep = self._config.checkpoints_kept
+        keep = self.config.checkpoints_kept
         return checkpoint.save(self.checkpoints(arm), name, tensors, state, keep)
 
     def latest(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
@@ -119,9 +135,20 @@ class RunFolder:
         found = checkpoint.list_checkpoints(self.checkpoints(arm))
         return checkpoint.load(found[-1]) if found else None
 
+    def saved(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """An arm's newest checkpoint.
+
+        Raises:
+            UserError: it has none.
+        """
+        latest = self.latest(arm)
+        if latest is None:
+            raise UserError(f"{self.path} has no checkpoint of the arm {arm.value}")
+        return latest
+
     def events(self, arm: Arm, task: int) -> Path:
         """Where the TensorBoard events of one task of one arm lie."""
-        name = f"{task + 1}-{short_name(self._config.tasks[task])}"
+        name = f"{task + 1}-{short_name(self.config.tasks[task])}"
         return self.path / "tensorboard" / arm.value / name
 
 
