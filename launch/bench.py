@@ -31,7 +31,7 @@ from launch.train import build_grid
 from pathnet_rl import envs
 from pathnet_rl.arms import Arm
 from pathnet_rl.checkpoint import write_json
-from pathnet_rl.config import RunConfig
+from pathnet_rl.config import MOST_AGENT_STEPS, RunConfig
 from pathnet_rl.genotype import Genotype, no_modules
 from pathnet_rl.network import PathwayNetwork
 from pathnet_rl.rollout import RolloutCollector
@@ -41,7 +41,7 @@ from workers.block import block_path
 
 GAMES = {"pong": "ALE/Pong-v5", "riverraid": "ALE/Riverraid-v5"}
 ROWS = ("environment_only", "acting", "serial", "system")
-ENDLESS = 10**15
+ENDLESS = MOST_AGENT_STEPS
 
 
 @dataclass(frozen=True)
@@ -342,7 +342,12 @@ def main() -> None:
     options = tyro.cli(Options, prog="python -m launch.bench", description=__doc__)
     unknown = set(options.games) - set(GAMES)
     if unknown or not options.games:
-        sys.exit(f"error: --games takes {', '.join(GAMES)}, got {', '.join(sorted(unknown))}")
+        got = ", ".join(sorted(unknown)) or "none"
+        sys.exit(f"error: --games takes {', '.join(GAMES)}, got {got}")
+    if options.only not in ("", *ROWS):
+        sys.exit(f"error: --only takes {', '.join(ROWS)}, got {options.only}")
+    if options.rounds < 1 or options.seconds <= 0 or options.population < 1:
+        sys.exit("error: --rounds, --seconds and --population must be positive")
     if options.only:
         config = config_for(options.games[0], options.population, options.only, os.getpid())
         if options.only == "environment_only":

@@ -44,6 +44,8 @@ def replay(options: Options, console: Console) -> None:
     Raises:
         UserError: no such run, arm or finished task.
     """
+    if options.seed < 0 or options.episodes < 1 or options.most_steps < 1:
+        raise UserError("--seed must be at least 0, --episodes and --most-steps at least 1")
     folder = RunFolder.existing(options.run)
     config = folder.config
     tensors, state = folder.saved(options.arm)

@@ -20,6 +20,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
 
 Protocol = Literal["dqn", "machado"]
+MOST_AGENT_STEPS = 10**15
 
 
 class Settings(BaseModel):
@@ -29,7 +30,7 @@ class Settings(BaseModel):
         UserError: a value makes no sense.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     section: ClassVar[str] = ""
     """Where the fields are found on the command line and in config.json."""
@@ -202,6 +203,13 @@ class RunConfig(Settings):
             )
         if min(self.agent_steps) < 1:
             raise UserError("agent_steps must be at least 1")
+        if max(self.agent_steps) > MOST_AGENT_STEPS:
+            raise UserError(f"agent_steps must be at most {MOST_AGENT_STEPS:,}")
+        if self.workers is not None and self.workers > self.evolution.population:
+            raise UserError(
+                f"{self.workers} workers cannot share {self.evolution.population} pathways;"
+                " lower --workers or raise --evolution.population"
+            )
         if len(set(self.arms)) < len(self.arms):
             raise UserError("an arm is named twice")
         return self

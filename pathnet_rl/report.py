@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.checkpoint import write_json
+from pathnet_rl.checkpoint import cannot_write, write_json
 from pathnet_rl.config import RunConfig
 from pathnet_rl.envs.registry import short_name
+from pathnet_rl.errors import UserError
 from pathnet_rl.metrics import area_under_curve, learning_curve, mean_of_last, speedup
 from pathnet_rl.pictures import draw_curves
 from pathnet_rl.run_folder import RunFolder
@@ -30,12 +31,21 @@ class ReturnsTable:
 
 
 def read_returns(path: Path) -> dict[tuple[int, str], ReturnsTable]:
-    """returns.csv by (task, arm)."""
+    """returns.csv by (task, arm).
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
     rows: dict[tuple[int, str], list[tuple[int, float]]] = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            key = (int(row["task"]), row["arm"])
-            rows.setdefault(key, []).append((int(row["agent_steps"]), float(row["episode_return"])))
+    try:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                pair = (int(row["agent_steps"]), float(row["episode_return"]))
+                rows.setdefault((int(row["task"]), row["arm"]), []).append(pair)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{path} is missing or damaged ({error}); put it back, or choose another --name"
+        ) from error
     tables = {}
     for key, pairs in rows.items():
         pairs.sort(key=lambda pair: pair[0])
@@ -102,7 +112,10 @@ def write_report(
         if curves:
             figure = draw_curves(curves, config.steps_of(task), f"{name} (seed {config.seed})")
             files.append(folder.path / f"learning_curves_{task + 1}_{short_name(name)}.png")
-            figure.savefig(files[-1])
+            try:
+                figure.savefig(files[-1])
+            except OSError as error:
+                raise cannot_write(files[-1], error) from error
     write_json(folder.summary, {"tasks": [_as_json(summary) for summary in summaries]})
     return files
 

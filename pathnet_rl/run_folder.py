@@ -29,6 +29,8 @@ from pathnet_rl.config import RunConfig, differences
 from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
 
+STATE_KEYS = frozenset({"finished", "store", "coordinator", "hub", "results"})
+"""What a checkpoint of a run says, beside its numbers."""
 PACKAGES = ("pathnet-rl", "ray", "torch", "numpy", "gymnasium", "ale-py", "tensorboard")
 
 
@@ -91,6 +93,11 @@ class RunFolder:
                 " run; delete it or choose another --name"
             ) from error
         changed = differences(old, self.config)
+        if changed and not any(self.path.glob("checkpoints/*/*")):
+            # An earlier start came to nothing before it had learned anything: there is nothing to lose.
+            checkpoint.write_json(config_file, self.config.model_dump(mode="json"))
+            checkpoint.write_json(self.path / "provenance.json", [provenance()])
+            return False
         if changed:
             raise UserError(
                 f"{self.path} holds a run with another configuration ({'; '.join(changed)});"
@@ -133,7 +140,16 @@ class RunFolder:
     def latest(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """An arm's newest checkpoint, or None before the first."""
         found = checkpoint.list_checkpoints(self.checkpoints(arm))
-        return checkpoint.load(found[-1]) if found else None
+        if not found:
+            return None
+        tensors, state = checkpoint.load(found[-1])
+        if not state.keys() >= STATE_KEYS:
+            raise UserError(
+                f"the checkpoint {found[-1]} is damaged (state.json lacks"
+                f" {', '.join(sorted(STATE_KEYS - state.keys()))}); delete that folder to go on from the"
+                " one before"
+            )
+        return tensors, state
 
     def saved(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """An arm's newest checkpoint.

@@ -70,6 +70,11 @@ def damage(runs: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def empty_state(runs: Path) -> None:
+    begin_run(runs)
+    (latest(runs) / "state.json").write_text("{}")
+
+
 def leave_half_a_run(runs: Path) -> None:
     (runs / "cartpole" / "checkpoints").mkdir(parents=True)
     (runs / "cartpole" / "config.json.unfinished").write_text('{"name": "ca')
@@ -95,6 +100,14 @@ CASES = {
     "continuous actions": Case(("cartpole", "--tasks", "Pendulum-v1"), ("Pendulum-v1", "Discrete")),
     "wider than the grid": Case(("cartpole", "--grid.width", "9"), ("N = 9", "M = 6")),
     "zero workers": Case(("cartpole", "--workers", "0"), ("workers", "greater than or equal to 1")),
+    "more workers than pathways": Case(("cartpole", "--workers", "9"), ("9 workers", "8 pathways")),
+    "too many agent steps": Case(("cartpole", "--agent-steps", "9" * 20), ("at most",)),
+    "infinite rate": Case(("cartpole", "--learning.learning-rate", "inf"), ("finite number",)),
+    "a module that cannot be": Case(("cartpole", "--tasks", "./x:Foo-v0"), ("'./x'", "imported")),
+    "learning that diverges": Case(
+        (*CARTPOLE, "--learning.learning-rate", "1e30"), ("diverged", "--learning.learning-rate")
+    ),
+    "a state that says nothing": Case(CARTPOLE, ("damaged", "delete that folder"), empty_state),
     "unwritable folder": Case(CARTPOLE, ("cannot write", "Not a directory"), put_a_file_there),
     "half-written run": Case(CARTPOLE, ("half-written",), leave_half_a_run),
     "half-written configuration": Case(CARTPOLE, ("half-written",), leave_half_a_configuration),

@@ -97,5 +97,5 @@ def test_the_mutation_rate_is_one_gene_a_genotype_unless_given(tmp_path: Path) -
 
 def test_differences_name_the_field_and_both_values(tmp_path: Path) -> None:
     old = tiny_config(tmp_path)
-    new = tiny_config(tmp_path, evolution=old.evolution.model_copy(update={"rivals": 3}), workers=9)
+    new = tiny_config(tmp_path, evolution=old.evolution.model_copy(update={"rivals": 3}), workers=3)
     assert differences(old, new) == ["evolution.rivals: was 2, is now 3"]

@@ -16,7 +16,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
 from pathnet_rl.run_folder import RunFolder
 from tests.support import read_rows, run_experiment, tiny_config
-from workers.ray_crew import RayCrew, WorkerActor
+from workers.ray_crew import RayCrew, WorkerActor, connect
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -40,6 +40,22 @@ def test_two_workers_share_the_population_and_finish_every_task(tmp_path: Path) 
     for task in ("0", "1"):
         lengths = [int(row["length"]) for row in rows if row["task"] == task]
         assert 0.7 * 6000 < sum(lengths) <= 6016
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "there is no ray cluster at RAY_ADDRESS=127.0.0.1:1"),
+        ("ray://127.0.0.1:1", "not the host:port of a ray head"),
+        ("garbage", "not the host:port of a ray head"),
+    ],
+)
+def test_an_address_without_a_cluster_is_answered_at_once(
+    address: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UserError, match=message):
+        connect(tiny_config(tmp_path))
 
 
 @pytest.fixture(scope="module")

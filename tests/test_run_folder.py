@@ -63,12 +63,23 @@ def test_where_and_how_often_may_change(tmp_path: Path) -> None:
 
 
 def test_another_experiment_is_refused_and_told_apart(tmp_path: Path) -> None:
-    open_once(tiny_config(tmp_path))
+    config = tiny_config(tmp_path)
+    open_once(config)
+    RunFolder(config).save(Arm.PATHNET, "beginning", {}, {})
     before = (tmp_path / "tiny" / "config.json").read_text()
     message = refusal(tiny_config(tmp_path, seed=4, arms=(Arm.FINE_TUNE,)))
     assert "seed: was 0, is now 4" in message
     assert "arms: was ['pathnet'], is now ['fine-tune']" in message
     assert (tmp_path / "tiny" / "config.json").read_text() == before
+
+
+def test_a_start_that_came_to_nothing_may_be_made_again_with_other_options(tmp_path: Path) -> None:
+    open_once(tiny_config(tmp_path))
+    corrected = tiny_config(tmp_path, seed=4)
+    assert not open_once(corrected)
+    saved = (tmp_path / "tiny" / "config.json").read_text()
+    assert RunConfig.model_validate_json(saved) == corrected
+    assert len(json.loads((tmp_path / "tiny" / "provenance.json").read_text())) == 1
 
 
 def test_a_second_process_is_kept_out_until_the_first_is_done(tmp_path: Path) -> None:

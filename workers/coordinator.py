@@ -75,7 +75,8 @@ class TournamentCoordinator:
             raise UserError(
                 f"the task ended before any pathway had played its T ="
                 f" {self._config.evolution.episodes} episodes, so none can be called the best;"
-                " give the task more agent_steps, or lower evolution.episodes or evolution.population"
+                " give the task more agent_steps, or lower evolution.episodes or evolution.population,"
+                " under another --name"
             )
         index = fittest(self._fitness)
         if self._switches.freeze_random:

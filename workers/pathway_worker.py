@@ -5,6 +5,7 @@ The life of a gradient: pull the pathway's numbers, act t_max steps in E environ
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from pathnet_rl import envs
 from pathnet_rl.a3c import loss_gradients, n_step_returns
 from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
+from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import Genotype, no_modules
 from pathnet_rl.network import PathwayNetwork
 from pathnet_rl.rollout import Episode, RolloutCollector
@@ -186,16 +188,22 @@ class PathwayWorker:
             learning.discount,
         )
         logits, values = network.outputs()
-        gradient_logits, gradient_values, losses = loss_gradients(
-            logits,
-            values,
-            rollout.actions.reshape(-1),
-            returns.reshape(-1),
-            learning.entropy_cost,
-            learning.value_weight,
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # What is not finite is refused below.
+            gradient_logits, gradient_values, losses = loss_gradients(
+                logits,
+                values,
+                rollout.actions.reshape(-1),
+                returns.reshape(-1),
+                learning.entropy_cost,
+                learning.value_weight,
+            )
         gradients = network.backward(gradient_logits, gradient_values)
         norm = gradients.scale_to_norm(learning.gradient_norm)
+        if not math.isfinite(norm):
+            raise UserError(
+                f"learning diverged: the gradient of pathway {self._indices[self._turn]} is not finite;"
+                " lower --learning.learning-rate, under another --name"
+            )
         samples = rollout.actions.size
         self._store.push(self._task, pathway.active, gradients, samples, self._index)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ from workers.remote_store import RemoteStore, Server
 
 MOST_RESTARTS_IN_A_ROW = 5
 """A worker that dies this often without an agent step in between is a fault, not an accident."""
+REACH_SECONDS = 5.0
+"""How long the head of a cluster may take to answer."""
 GREETING_SECONDS = 0.2
 """Between two attempts to reach a worker that ray is starting again."""
 
@@ -154,6 +157,7 @@ def connect(config: RunConfig) -> int:
     """Join the cluster that RAY_ADDRESS names, or start one here; the number of workers to use."""
     address = os.environ.get("RAY_ADDRESS")
     if address:
+        _reach(address)
         try:
             ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
         except (ConnectionError, ValueError) as error:
@@ -176,12 +180,29 @@ def connect(config: RunConfig) -> int:
         raise UserError(
             f"{workers} workers need as many CPUs and the cluster has {available}; lower --workers"
         )
-    if workers > config.evolution.population:
-        raise UserError(
-            f"{workers} workers cannot share {config.evolution.population} pathways;"
-            " lower --workers or raise --evolution.population"
-        )
     return workers
+
+
+def _reach(address: str) -> None:
+    """Find out in a few seconds what ray would try for minutes.
+
+    Raises:
+        UserError: nobody answers at the address, or it is one of ray's client, which maps no block.
+    """
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
+        raise UserError(
+            f"RAY_ADDRESS={address} is not the host:port of a ray head; set it so (or to auto) on a node"
+            " of the cluster, or unset it to start ray here"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"there is no ray cluster at RAY_ADDRESS={address}: {error}; unset it to start one here"
+        ) from error
 
 
 def _actor(

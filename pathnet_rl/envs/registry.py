@@ -32,7 +32,7 @@ def make(name: str, count: int, protocol: str = "dqn") -> Environments:
     if module:
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except (ImportError, TypeError, ValueError) as error:
             raise UserError(
                 f"the module {module!r} of task {name} cannot be imported: {error}"
             ) from error
