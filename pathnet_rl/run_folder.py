@@ -82,9 +82,7 @@ class RunFolder:
                 f"another process is working in {self.path}; wait for it or choose another --name"
             ) from error
         if not existed:
-            checkpoint.write_json(config_file, self.config.model_dump(mode="json"))
-            checkpoint.write_json(self.path / "provenance.json", [provenance()])
-            return False
+            return self._begin()
         try:
             old = RunConfig.model_validate_json(config_file.read_text())
         except (OSError, ValidationError, UserError) as error:
@@ -95,15 +93,19 @@ class RunFolder:
         changed = differences(old, self.config)
         if changed and not any(self.path.glob("checkpoints/*/*")):
             # An earlier start came to nothing before it had learned anything: there is nothing to lose.
-            checkpoint.write_json(config_file, self.config.model_dump(mode="json"))
-            checkpoint.write_json(self.path / "provenance.json", [provenance()])
-            return False
+            return self._begin()
         if changed:
             raise UserError(
                 f"{self.path} holds a run with another configuration ({'; '.join(changed)});"
                 " use the same options to go on with it, or choose another --name"
             )
         return True
+
+    def _begin(self) -> bool:
+        """Write what the run is and where it comes from; there is nothing to resume."""
+        checkpoint.write_json(self.path / "config.json", self.config.model_dump(mode="json"))
+        checkpoint.write_json(self.path / "provenance.json", [provenance()])
+        return False
 
     def note_resumption(self) -> None:
         """Add this start to provenance.json.
