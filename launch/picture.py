@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tyro
 
 from pathnet_rl.arms import Arm
@@ -17,6 +18,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import Genotype
 from pathnet_rl.pictures import draw_grid
 from pathnet_rl.run_folder import RunFolder
+from pathnet_rl.tournament import UNEVALUATED, fittest
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,8 @@ def draw(options: Options) -> Path:
     folder = RunFolder.existing(options.run)
     _, state = folder.saved(options.arm)
     population = [Genotype.from_array(genes) for genes in state["coordinator"]["population"]]
-    evaluated = {
-        index: fitness
-        for index, fitness in enumerate(state["coordinator"]["fitness"])
-        if fitness is not None
-    }
-    best = population[max(evaluated, key=lambda index: evaluated[index])] if evaluated else None
+    fitness = np.array([UNEVALUATED if f is None else f for f in state["coordinator"]["fitness"]])
+    best = population[fittest(fitness)] if np.isfinite(fitness).any() else None
     store, grid = state["store"], folder.config.grid
     frozen = tuple(tuple(layer) for layer in store["frozen"])
     title = (
