@@ -61,8 +61,8 @@ class Options:
 
 
 def config_for(game: str, population: int, row: str, process: int) -> RunConfig:
-    """The laptop preset on one game, without an end; `process` is the id of the row's process."""
-    base = PRESETS["laptop"][1]
+    """The pong preset on one game, without an end; `process` is the id of the row's process."""
+    base = PRESETS["pong"][1]
     return base.model_copy(
         update={
             "name": f"bench-{game}-{row}-{process}",
@@ -273,7 +273,7 @@ def measure_game(game: str, options: Options, scratch: Path, console: Console) -
     """All rows of one game, in turns."""
     contenders: list[Contender] = []
     try:
-        learning = PRESETS["laptop"][1].learning
+        learning = PRESETS["pong"][1].learning
         round_of_all = options.population * learning.rollout_steps * learning.environments
         for row in ROWS:
             console.print(f"{game}: starting {row} ...", highlight=False)

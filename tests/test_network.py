@@ -31,6 +31,7 @@ ATARI_LIKE = GridConfig(
     ),
     modules=5,
     width=3,
+    image_precision="float32",
 )
 ODD = GridConfig(  # Kernels smaller than the stride, and sides that are not used up.
     layers=(
@@ -41,6 +42,7 @@ ODD = GridConfig(  # Kernels smaller than the stride, and sides that are not use
     modules=4,
     width=2,
     standardise_images=False,
+    image_precision="float32",
 )
 GRIDS = {
     "linear": small_grid(),
@@ -126,6 +128,27 @@ def test_outputs_and_gradients_equal_those_of_one_module_at_a_time(
         others = sorted(set(range(grid.modules)) - set(modules))
         assert not layer.rows(block.grad)[others].any()
     close(gradients.head, grid.heads[task].numbers(block.grad))
+
+
+def test_bfloat16_images_stay_within_their_rounding(tmp_path: Path) -> None:
+    results = []
+    for precision in ("float32", "bfloat16"):
+        config = ATARI_LIKE.model_copy(update={"image_precision": precision})
+        grid, rng = Grid(config, (2, 44, 52), (4, 3)), np.random.default_rng(5)
+        store = new_store(tmp_path / precision, grid)
+        network = network_for(store)
+        network.load(store.pull(0, Genotype.fixed(4, 3).active, no_modules(4)))
+        outputs = act(network, observations(grid, STEPS * ENVIRONMENTS, rng))
+        upstream = rng.standard_normal((STEPS * ENVIRONMENTS, 5)).astype(np.float32)
+        gradients = network.backward(upstream[:, :-1], upstream[:, -1])
+        results.append([*outputs, gradients.head, *gradients.layers])
+    # 8 bits of mantissa: 2^-9 a number, a few times that after four layers; and below a head a
+    # response near 0 may be on the other side of the ReLU.
+    tolerances = (0.02, 0.02, 0.02, 0.1, 0.1, 0.1, 0.1)
+    for exact, rounded, tolerance in zip(*results, tolerances, strict=True):
+        assert rounded.dtype == torch.float32
+        error = torch.linalg.vector_norm(rounded - exact) / torch.linalg.vector_norm(exact)
+        assert 0 < error < tolerance
 
 
 def test_gradients_flow_through_a_layer_that_is_frozen_altogether(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""The prepared images: the compiled pass over bytes does what the plain definition says.
+
+Axes: E environments, C frames of H x W pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pathnet_rl.images import ImageInputs, image_dtype, standardise
+
+SHAPE = (3, 20, 28)
+
+
+def frames(rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """[4, C, H, W]: noise, few greys, one grey, and one pixel that differs."""
+    made = rng.integers(0, 256, (4, *SHAPE), dtype=np.uint8)
+    made[1] //= 60
+    made[2] = 200
+    made[3] = 255
+    made[3, :, 3, 5] = 0
+    return made
+
+
+def plain(observations: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> torch.Tensor:
+    """Median of every eighth pixel of every eighth row to 0, deviation to 1, one frame at a time."""
+    wanted = torch.zeros(observations.shape, dtype=torch.float64)
+    for e, stack in enumerate(observations):
+        for c, frame in enumerate(stack):
+            sample = np.sort(frame[::8, ::8], axis=None)
+            median = float(sample[(sample.size - 1) // 2])
+            wanted[e, c] = torch.from_numpy((frame - median) / max(frame.std(), 1.0))
+    return wanted
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_bytes_are_standardised_as_defined(dtype: torch.dtype) -> None:
+    seen = frames(np.random.default_rng(0))
+    images = ImageInputs(SHAPE, 2, 4, True, dtype)
+    found = images.prepare(seen, 1).permute(0, 3, 1, 2)
+    assert found.dtype == dtype
+    tolerance = 1e-5 if dtype == torch.float32 else 2**-8
+    torch.testing.assert_close(found.double(), plain(seen), rtol=tolerance, atol=1e-5)
+    assert torch.equal(images.images[4:].permute(0, 3, 1, 2), found)
+    assert not images.images[:4].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_bytes_are_scaled_and_rounded_as_torch_does(dtype: torch.dtype) -> None:
+    seen = frames(np.random.default_rng(1))
+    found = ImageInputs(SHAPE, 1, 4, False, dtype).prepare(seen, 0).permute(0, 3, 1, 2)
+    assert torch.equal(found, (torch.from_numpy(seen).float() / 255.0).to(dtype))
+
+
+def test_images_of_other_numbers_are_prepared_alike() -> None:
+    seen = frames(np.random.default_rng(2))
+    images = ImageInputs(SHAPE, 2, 4, True, torch.float32)
+    floats = images.prepare(seen.astype(np.float32), 0)
+    torch.testing.assert_close(floats, images.prepare(seen, 1), rtol=1e-4, atol=1e-5)
+
+
+def test_standardising_leaves_a_blank_frame_blank() -> None:
+    planes = torch.full((1, 1, 16, 16), 90.0)
+    standardise(planes)
+    assert not planes.any()
+
+
+def test_auto_is_one_of_the_two_formats() -> None:
+    assert image_dtype("float32") == torch.float32
+    assert image_dtype("bfloat16") == torch.bfloat16
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    assert image_dtype("auto") == (torch.bfloat16 if native else torch.float32)
