@@ -1,13 +1,18 @@
 """Measure the whole system beside the emulator alone: agent steps per CPU-second, in one run, as ratios.
 
 Rows: the environments with random actions and no learning; acting without learning; the serial twin; the
-whole system on ray (population of 64, learning, tournaments, TensorBoard). They take turns, round after
-round, so that a machine whose speed drifts is as slow for one as for the other. Those whose turn it is not
-are suspended. CPU-seconds are user and system time of all processes of a row.
+whole system on ray (population of 64, learning, tournaments, TensorBoard); and, where it is installed,
+Stable-Baselines3's A2C on the same environments with the network of one full pathway. The first three
+and A2C have one process a CPU, so that all rows load the machine alike. They take turns, round after
+round, so that a machine whose speed drifts is as slow for one as for the other. Those whose turn it is
+not are suspended. CPU-seconds are user and system time of all processes of a row.
+
+--scaling measures something else: a population of 256 beside 64, and 1, 3 and 5 frozen pathways beside none.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -16,7 +21,8 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +31,16 @@ import psutil
 import tyro
 from rich.console import Console
 from rich.table import Table
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from launch.bench_rows import A2C, GAMES, PRESET, ROWS, Row
 from launch.presets import PRESETS
-from launch.train import build_grid
-from pathnet_rl import envs
 from pathnet_rl.arms import Arm
 from pathnet_rl.checkpoint import write_json
-from pathnet_rl.config import MOST_AGENT_STEPS, RunConfig
-from pathnet_rl.genotype import Genotype, no_modules
-from pathnet_rl.network import PathwayNetwork
-from pathnet_rl.rollout import RolloutCollector
-from pathnet_rl.run_folder import provenance
-from pathnet_rl.store import GridStore
+from pathnet_rl.images import image_dtype
+from pathnet_rl.run_folder import RunFolder, provenance
 from workers.block import block_path
-
-GAMES = {"pong": "ALE/Pong-v5", "riverraid": "ALE/Riverraid-v5"}
-ROWS = ("environment_only", "acting", "serial", "system")
-ENDLESS = MOST_AGENT_STEPS
+from workers.metrics_hub import PHASES
 
 
 @dataclass(frozen=True)
@@ -50,134 +49,24 @@ class Options:
 
     games: tuple[str, ...] = tuple(GAMES)
     """Which of pong and riverraid."""
-    rounds: int = 3
+    rounds: int = 4
     """How often each row has its turn; the median counts."""
     seconds: float = 8.0
     """How long a turn lasts."""
     population: int = 64
     """Pathways of the serial twin and the whole system."""
-    only: str = ""
-    """Used by the program itself: be this one row of the first game until stopped."""
-
-
-def config_for(game: str, population: int, row: str, process: int) -> RunConfig:
-    """The pong preset on one game, without an end; `process` is the id of the row's process."""
-    base = PRESETS["pong"][1]
-    return base.model_copy(
-        update={
-            "name": f"bench-{game}-{row}-{process}",
-            "tasks": (GAMES[game],),
-            "agent_steps": (ENDLESS,),
-            "arms": (Arm.PATHNET,),
-            "evolution": base.evolution.model_copy(update={"population": population}),
-        }
-    )
-
-
-# The rows: each runs in a process of its own and prints its agent steps when it is asked to -------
-
-
-def run_environments(config: RunConfig) -> None:
-    """Random actions in the environments of a population, one rollout's length at a time."""
-    rng = np.random.default_rng(config.seed)
-    count = config.learning.environments
-    population = [envs.make(config.tasks[0], count, config.protocol) for _ in range(8)]
-    for environments in population:
-        environments.reset(config.seed)
-    counter = _Counter()
-    while True:
-        for environments in population:
-            actions = rng.integers(0, environments.actions, (config.learning.rollout_steps, count))
-            for step in actions:
-                environments.step(step)
-            counter.add(actions.size)
-
-
-def run_acting(config: RunConfig) -> None:
-    """Pathways that act and do not learn."""
-    import torch
-
-    torch.set_num_threads(1)
-    rng = np.random.default_rng(config.seed)
-    grid = build_grid(config)
-    path = Path(f"/dev/shm/{config.name}.block")
-    store = GridStore.create(path, grid, config.learning)
-    path.unlink()
-    store.initialise(grid.all_modules(), rng)
-    store.begin_task(0, ENDLESS)
-    learning = config.learning
-    network = PathwayNetwork(
-        grid, config.grid.width, learning.rollout_steps, learning.environments, grid.actions[0]
-    )
-    population = [
-        (
-            Genotype.random(rng, grid.depth, grid.modules, config.grid.width),
-            RolloutCollector(envs.make(config.tasks[0], learning.environments, config.protocol), i),
-        )
-        for i in range(8)
-    ]
-    counter = _Counter()
-    while True:
-        for genotype, collector in population:
-            network.load(store.pull(0, genotype.active, no_modules(grid.depth)))
-            rollout = collector.collect(network, learning.rollout_steps, rng)
-            counter.add(rollout.actions.size)
-
-
-def run_crew(config: RunConfig, serial: bool) -> None:
-    """The serial twin or the whole system, learning, reporting and saving nothing."""
-    from pathnet_rl.run_folder import RunFolder
-
-    folder = RunFolder(config)
-    folder.open()
-    grid = build_grid(config)
-    if serial:
-        from workers.serial import SerialCrew
-
-        crew: Any = SerialCrew(config, Arm.PATHNET, grid)
-    else:
-        from workers.ray_crew import RayCrew, connect
-
-        crew = RayCrew(config, Arm.PATHNET, grid, connect(config))
-    counter = _Counter()
-    crew.server.begin_first_task(0)
-    crew.hub.begin_task(0, 0)
-    crew.start()
-    report = time.monotonic()
-    while not crew.wait(0.2):
-        store = crew.store
-        counter.set(store.agent_steps)
-        if time.monotonic() - report >= config.report_seconds:
-            report = time.monotonic()
-            crew.hub.report(
-                store.agent_steps, store.updates, store.learning_rate, 0.0, 0, store.frozen,
-                crew.coordinator.snapshot(),
-            )  # fmt: skip
-
-
-class _Counter:
-    """Writes agent steps to the file that the parent reads."""
-
-    def __init__(self) -> None:
-        self._file = np.memmap(os.environ["PATHNET_BENCH_COUNTER"], dtype=np.int64, mode="r+")
-
-    def add(self, steps: int) -> None:
-        self._file[0] += steps
-
-    def set(self, steps: int) -> None:
-        self._file[0] = steps
-
-
-# The parent: turns, CPU-seconds, ratios -----------------------------------------------------------
+    scaling: bool = False
+    """Measure what a larger population and frozen pathways cost instead."""
+    row: str = ""
+    """Used by the program itself: be this row, given as JSON, until killed."""
 
 
 @dataclass
 class Contender:
-    """One row at work in a process tree of its own."""
+    """One row at work in process trees of its own."""
 
-    row: str
-    game: str
-    process: subprocess.Popen[bytes]
+    row: Row
+    processes: list[subprocess.Popen[bytes]]
     counter: Path
     started: float
     first_rollout: float | None = None
@@ -187,25 +76,34 @@ class Contender:
     peak_pss: float = 0.0
 
     @classmethod
-    def start(cls, row: str, game: str, population: int, scratch: Path) -> Contender:
-        counter = scratch / f"{row}-{game}.counter"
-        np.zeros(1, dtype=np.int64).tofile(counter)
-        command = [sys.executable, "-m", "launch.bench", "--only", row, "--games", game]
-        process = subprocess.Popen(
-            [*command, "--population", str(population)],
-            env={**os.environ, "PATHNET_BENCH_COUNTER": str(counter)},
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        return cls(row, game, process, counter, time.monotonic())
+    def start(cls, row: Row, scratch: Path) -> Contender:
+        counter = scratch / f"{row.game}-{row.label}.counter"
+        np.zeros(row.processes, dtype=np.int64).tofile(counter)
+        started = time.monotonic()
+        processes = [
+            subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "launch.bench"),
+                    *("--row", json.dumps(asdict(replace(row, slot=slot)))),
+                ],
+                env={**os.environ, "PATHNET_BENCH_COUNTER": str(counter)},
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            for slot in range(row.processes)
+        ]
+        return cls(row, processes, counter, started)
 
     @property
     def steps(self) -> int:
-        return int(np.fromfile(self.counter, dtype=np.int64)[0])
+        return int(np.fromfile(self.counter, dtype=np.int64).sum())
 
     def tree(self) -> list[psutil.Process]:
-        parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
+        found: list[psutil.Process] = []
+        for process in self.processes:
+            parent = psutil.Process(process.pid)
+            found += [parent, *parent.children(recursive=True)]
+        return found
 
     def cpu_seconds(self) -> float:
         total = 0.0
@@ -224,11 +122,16 @@ class Contender:
             except psutil.NoSuchProcess:
                 continue
 
-    def warm_up(self, steps: int) -> None:
+    def warm_up(self) -> None:
         """Run until every emulator exists; note when the first rollout was done."""
-        while self.steps < steps:
-            if self.process.poll() is not None:
-                raise SystemExit(f"error: the row {self.row} ended with {self.process.returncode}")
+        learning = PRESETS[PRESET][1].learning
+        rollout = learning.rollout_steps * learning.environments
+        twins = self.row.processes if self.row.kind == "serial" else 1
+        pathways = self.row.processes if self.row.kind == A2C else self.row.population * twins
+        while self.steps < rollout * pathways * 3 // 2:
+            for process in self.processes:
+                if process.poll() is not None:
+                    sys.exit(f"error: the row {self.row.label} ended with {process.returncode}")
             if self.first_rollout is None and self.steps > 0:
                 self.first_rollout = time.monotonic() - self.started
             time.sleep(0.05)
@@ -258,128 +161,216 @@ class Contender:
                 continue
         return total / 2**20
 
+    def figures(self) -> dict[str, float]:
+        """Medians of the turns."""
+        return {
+            "agent_steps_per_second": statistics.median(self.rates),
+            "agent_steps_per_cpu_second": statistics.median(self.cpu_rates),
+            "lowest": min(self.cpu_rates),
+            "highest": max(self.cpu_rates),
+            "cpus_busy": statistics.median(self.busy),
+        }
+
+    def relative_to(self, other: Contender) -> float:
+        """This row's agent steps per CPU-second over another's: the median of the rounds' ratios."""
+        return statistics.median(
+            mine / theirs for mine, theirs in zip(self.cpu_rates, other.cpu_rates, strict=True)
+        )
+
+    def milliseconds(self) -> dict[str, float]:
+        """CPU time per agent step of each phase, from the row's own TensorBoard events."""
+        config = self.row.config(self.processes[0].pid)
+        events = EventAccumulator(str(RunFolder(config).events(Arm.PATHNET, 0)))
+        events.Reload()
+        found = {}
+        for phase in PHASES:
+            # The first interval is the one in which emulators are made.
+            points = [point.value for point in events.Scalars(f"speed/{phase}_milliseconds")]
+            found[phase] = statistics.median(points[1:] or points)
+        whole = 1000.0 / statistics.median(self.cpu_rates)
+        found["ray_and_the_rest"] = max(0.0, whole - sum(found.values()))
+        found["idle"] = max(
+            0.0, 1000.0 * len(os.sched_getaffinity(0)) / statistics.median(self.rates) - whole
+        )
+        return found
+
     def end(self) -> None:
         for process in self.tree():
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        self.process.wait()
-        config = config_for(self.game, 1, self.row, self.process.pid)
-        block_path(config, Arm.PATHNET).unlink(missing_ok=True)
+        for started in self.processes:
+            started.wait()
+            config = self.row.config(started.pid)
+            block_path(config, Arm.PATHNET).unlink(missing_ok=True)
+            shutil.rmtree(RunFolder(config).path, ignore_errors=True)
 
 
-def measure_game(game: str, options: Options, scratch: Path, console: Console) -> dict[str, Any]:
-    """All rows of one game, in turns."""
+def compare(
+    rows: Sequence[Row], options: Options, scratch: Path, console: Console
+) -> dict[str, tuple[Contender, dict[str, float]]]:
+    """All rows in turns, by label, and where the system's time went."""
     contenders: list[Contender] = []
     try:
-        learning = PRESETS["pong"][1].learning
-        round_of_all = options.population * learning.rollout_steps * learning.environments
-        for row in ROWS:
-            console.print(f"{game}: starting {row} ...", highlight=False)
-            contender = Contender.start(row, game, options.population, scratch)
+        for row in rows:
+            console.print(f"{row.game}: starting {row.label} ...", highlight=False)
+            contender = Contender.start(row, scratch)
             contenders.append(contender)
-            contender.warm_up(round_of_all * 3 // 2)
+            contender.warm_up()
             contender.signal_all(signal.SIGSTOP)
         for turn in range(options.rounds):
-            console.print(f"{game}: round {turn + 1} of {options.rounds}", highlight=False)
+            console.print(f"{rows[0].game}: round {turn + 1} of {options.rounds}", highlight=False)
             for contender in contenders:
                 contender.turn(options.seconds)
+        return {
+            c.row.label: (c, c.milliseconds() if c.row.kind == "system" else {}) for c in contenders
+        }
     finally:
         for contender in contenders:
             contender.end()
-    found: dict[str, Any] = {
-        c.row: {
-            "agent_steps_per_second": statistics.median(c.rates),
-            "agent_steps_per_cpu_second": statistics.median(c.cpu_rates),
-            "lowest": min(c.cpu_rates),
-            "highest": max(c.cpu_rates),
-            "cpus_busy": statistics.median(c.busy),
-        }
-        for c in contenders
-    }
-    by_row = {c.row: c for c in contenders}
-    paired = {
-        row: statistics.median(
-            d / other
-            for d, other in zip(by_row["system"].cpu_rates, by_row[row].cpu_rates, strict=True)
-        )
-        for row in ("environment_only", "serial")
-    }
-    found["system_over_environment"] = paired["environment_only"]
-    found["ray_overhead"] = 1.0 - paired["serial"]
-    found["peak_pss_mib"] = by_row["system"].peak_pss
-    found["seconds_to_first_rollout"] = by_row["system"].first_rollout
+
+
+def measure_game(game: str, options: Options, scratch: Path, console: Console) -> dict[str, Any]:
+    """The rows of one game."""
+    cpus = len(os.sched_getaffinity(0))
+    kinds = [*ROWS, *([A2C] if importlib.util.find_spec("stable_baselines3") else [])]
+    rows = [
+        Row(kind, game, options.population, processes=1 if kind == "system" else cpus)
+        for kind in kinds
+    ]
+    measured = compare(rows, options, scratch, console)
+    by_kind = {contender.row.kind: contender for contender, _ in measured.values()}
+    system = by_kind["system"]
+    found: dict[str, Any] = {kind: contender.figures() for kind, contender in by_kind.items()}
+    found["system_over_environment"] = system.relative_to(by_kind["environment_only"])
+    found["ray_overhead"] = 1.0 - system.relative_to(by_kind["serial"])
+    found["system_milliseconds"] = measured[system.row.label][1]
+    found["peak_pss_mib"] = system.peak_pss
+    found["seconds_to_first_rollout"] = system.first_rollout
     return found
 
 
-def print_table(console: Console, games: dict[str, Any]) -> None:
-    """What was found, for people."""
-    for game, found in games.items():
-        table = Table(title=f"{game}: agent steps")
-        for column in ("", "per second", "per CPU-second (lowest-highest)", "CPUs busy"):
-            table.add_column(column, justify="right" if column else "left")
-        for row in ROWS:
-            figures = found[row]
-            table.add_row(
-                row.replace("_", " "),
-                f"{figures['agent_steps_per_second']:,.0f}",
-                f"{figures['agent_steps_per_cpu_second']:,.0f}"
-                f" ({figures['lowest']:,.0f}-{figures['highest']:,.0f})",
-                f"{figures['cpus_busy']:.2f}",
-            )
-        console.print(table)
-        console.print(
-            f"system / environment only: {found['system_over_environment']:.3f}   ray overhead:"
-            f" {found['ray_overhead']:.1%}   peak memory (PSS): {found['peak_pss_mib']:,.0f} MiB  "
-            f" first rollout after {found['seconds_to_first_rollout']:.1f} s",
-            highlight=False,
+def measure_scaling(game: str, options: Options, scratch: Path, console: Console) -> dict[str, Any]:
+    """Populations of P and 4 P on ray; the serial twin beside frozen pathways."""
+    found: dict[str, Any] = {}
+    population = options.population
+    cpus = len(os.sched_getaffinity(0))
+    families = (
+        [Row("system", game, population), Row("system", game, 4 * population)],
+        [Row("serial", game, population, frozen, cpus) for frozen in (0, 1, 3, 5)],
+    )
+    for family in families:
+        measured = [c for c, _ in compare(family, options, scratch, console).values()]
+        for contender in measured:
+            found[contender.row.label] = {
+                **contender.figures(),
+                "relative": contender.relative_to(measured[0]),
+                "peak_pss_mib": contender.peak_pss,
+            }
+    first, second = (found[row.label]["peak_pss_mib"] for row in families[0])
+    found["mib_per_extra_pathway"] = (second - first) / (3 * population)
+    return found
+
+
+def print_rows(console: Console, title: str, found: dict[str, Any], rows: Sequence[str]) -> None:
+    """One table, for people."""
+    table = Table(title=title)
+    for column in ("", "per second", "per CPU-second (lowest-highest)", "CPUs busy"):
+        table.add_column(column, justify="right" if column else "left")
+    for row in rows:
+        figures = found[row]
+        table.add_row(
+            row.replace("_", " "),
+            f"{figures['agent_steps_per_second']:,.0f}",
+            f"{figures['agent_steps_per_cpu_second']:,.0f}"
+            f" ({figures['lowest']:,.0f}-{figures['highest']:,.0f})",
+            f"{figures['cpus_busy']:.2f}",
         )
+    console.print(table)
+
+
+def print_game(console: Console, game: str, found: dict[str, Any]) -> None:
+    """One game's rows, ratios and times."""
+    rows = [row for row in (*ROWS, A2C) if row in found]
+    print_rows(console, f"{game}: agent steps", found, rows)
+    milliseconds = ", ".join(
+        f"{phase.replace('_', ' ')} {value:.3f}"
+        for phase, value in found["system_milliseconds"].items()
+    )
+    lines = [
+        (
+            f"system / environment only: {found['system_over_environment']:.3f}"
+            f"   ray overhead: {found['ray_overhead']:.1%}"
+        ),
+        f"CPU milliseconds of an agent step of the system: {milliseconds}",
+        (
+            f"peak memory (PSS): {found['peak_pss_mib']:,.0f} MiB"
+            f"   first rollout after {found['seconds_to_first_rollout']:.1f} s"
+        ),
+    ]
+    if A2C not in found:
+        lines.append("Stable-Baselines3's A2C was not measured: pip install -e '.[bench]'")
+    for line in lines:
+        console.print(line, highlight=False)
+
+
+def print_scaling(console: Console, game: str, found: dict[str, Any]) -> None:
+    """What a larger population and frozen pathways cost."""
+    rows = [label for label, figures in found.items() if isinstance(figures, dict)]
+    print_rows(console, f"{game}: agent steps", found, rows)
+    for label in rows:
+        console.print(f"{label}: {found[label]['relative']:.3f} of the first", highlight=False)
+    console.print(
+        f"memory of one more pathway: {found['mib_per_extra_pathway']:.1f} MiB", highlight=False
+    )
 
 
 def main() -> None:
     """The command line: `python -m launch.bench`."""
     options = tyro.cli(Options, prog="python -m launch.bench", description=__doc__)
+    if options.row:
+        Row(**json.loads(options.row)).run()
+        return
     unknown = set(options.games) - set(GAMES)
     if unknown or not options.games:
         got = ", ".join(sorted(unknown)) or "none"
         sys.exit(f"error: --games takes {', '.join(GAMES)}, got {got}")
-    if options.only not in ("", *ROWS):
-        sys.exit(f"error: --only takes {', '.join(ROWS)}, got {options.only}")
-    if options.rounds < 1 or options.seconds <= 0 or options.population < 1:
-        sys.exit("error: --rounds, --seconds and --population must be positive")
-    if options.only:
-        config = config_for(options.games[0], options.population, options.only, os.getpid())
-        if options.only == "environment_only":
-            run_environments(config)
-        elif options.only == "acting":
-            run_acting(config)
-        else:
-            run_crew(config, serial=options.only == "serial")
-        return
+    cpus = len(os.sched_getaffinity(0))
+    if options.rounds < 1 or options.seconds <= 0:
+        sys.exit("error: --rounds and --seconds must be positive")
+    if options.population < cpus:
+        sys.exit(f"error: --population must be at least one pathway a CPU, {cpus} here")
     console = Console()
-    output = Path("runs/bench/latest.json")
+    output = Path("runs/bench") / ("scaling.json" if options.scaling else "latest.json")
     scratch = output.parent / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
+    measure, show = (
+        (measure_scaling, print_scaling) if options.scaling else (measure_game, print_game)
+    )
+    games: dict[str, Any] = {}
     try:
-        games = {game: measure_game(game, options, scratch, console) for game in options.games}
+        for game in options.games:
+            games[game] = measure(game, options, scratch, console)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        for leftover in Path("runs").glob("bench-*-*-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-    print_table(console, games)
-    worst = max(games.values(), key=lambda found: float(found["peak_pss_mib"]))
-    write_json(
-        output,
-        {
-            "games": games,
-            "peak_pss_mib": worst["peak_pss_mib"],
-            "seconds_to_first_rollout": max(g["seconds_to_first_rollout"] for g in games.values()),
-            "provenance": provenance(),
-            "options": json.loads(json.dumps(options.__dict__)),
-        },
-    )
+    for game, found in games.items():
+        show(console, game, found)
+    totals = {}
+    if not options.scaling:
+        totals = {
+            key: max(found[key] for found in games.values())
+            for key in ("peak_pss_mib", "seconds_to_first_rollout")
+        }
+    report = {
+        "games": games,
+        **totals,
+        "first_convolution": str(image_dtype("auto")).removeprefix("torch."),
+        "provenance": provenance(),
+        "options": asdict(options),
+    }
+    write_json(output, report)
     console.print(f"written to {output}", highlight=False)
 
 

@@ -34,6 +34,10 @@ TAGS: dict[str, str] = {
     "learning/gradient_norm": "Mean global norm of a pathway's gradient before clipping.",
     "learning/rate": "Learning rate, annealed linearly to 0 over the task.",
     "speed/agent_steps_per_second": "Agent steps of all workers a second of wall time.",
+    "speed/environment_milliseconds": "CPU time of the environments, per agent step, in the workers.",
+    "speed/acting_milliseconds": "CPU time of forward passes and choosing actions, per agent step.",
+    "speed/learning_milliseconds": "CPU time of losses and backward passes, per agent step.",
+    "speed/store_milliseconds": "CPU time of pulls and pushes, per agent step.",
     "run/updates": "Pushes applied to the shared grid so far in this task.",
     "run/restarts": "Worker actors that died and were started again since the command was given.",
 }

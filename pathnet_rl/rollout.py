@@ -5,6 +5,7 @@ Axes: T steps of a rollout, E environments.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,7 +33,10 @@ class Episode:
 
 @dataclass(frozen=True)
 class Rollout:
-    """What T steps in E environments brought; the arguments of `a3c.n_step_returns`."""
+    """What T steps in E environments brought; the arguments of `a3c.n_step_returns`.
+
+    `environment_seconds` are the CPU-seconds that the environments took.
+    """
 
     actions: NDArray[np.int64]
     rewards: Floats
@@ -40,6 +44,7 @@ class Rollout:
     truncated: NDArray[np.bool_]
     final_values: Floats
     bootstrap: Floats
+    environment_seconds: float
     episodes: list[Episode] = field(default_factory=list)
 
 
@@ -67,11 +72,14 @@ class RolloutCollector:
         truncated = np.empty((steps, count), dtype=np.bool_)
         final_values = np.zeros((steps, count), dtype=np.float32)
         episodes: list[Episode] = []
+        environment_seconds = 0.0
         noise = gumbel_noise(rng, (steps, count, self.environments.actions))
         for step in range(steps):
             logits, _ = network.forward(self._observations, step)
             actions[step] = (logits + noise[step]).argmax(axis=1)
+            began = time.process_time()
             came = self.environments.step(actions[step])
+            environment_seconds += time.process_time() - began
             rewards[step] = came.rewards
             terminated[step] = came.terminated
             truncated[step] = came.truncated
@@ -86,7 +94,14 @@ class RolloutCollector:
             self._observations = came.observations
         _, values = network.forward(self._observations, steps)
         return Rollout(
-            actions, rewards, terminated, truncated, final_values, values.copy(), episodes
+            actions,
+            rewards,
+            terminated,
+            truncated,
+            final_values,
+            values.copy(),
+            environment_seconds,
+            episodes,
         )
 
     def _finish(self, ended: NDArray[np.bool_]) -> list[Episode]:

@@ -23,7 +23,7 @@ class EpisodeRecord:
 class Telemetry:
     """What one worker has seen since it last told; sums over `updates` rollouts of `samples` steps.
 
-    `dead_units` is that of the last rollout alone.
+    `dead_units` is that of the last rollout alone. Times are CPU-seconds of the worker's process.
     """
 
     task: int
@@ -34,6 +34,10 @@ class Telemetry:
     entropy: float = 0.0
     gradient_norm: float = 0.0
     dead_units: float = 0.0
+    environment_seconds: float = 0.0
+    acting_seconds: float = 0.0
+    learning_seconds: float = 0.0
+    store_seconds: float = 0.0
     episodes: list[EpisodeRecord] = field(default_factory=list)
 
 

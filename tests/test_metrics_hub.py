@@ -64,6 +64,10 @@ def telemetry(*episodes: tuple[int, float, int], task: int = 0) -> Telemetry:
         80.0,
         25.0,
         0.5,
+        0.08,
+        0.016,
+        0.032,
+        0.0016,
         [EpisodeRecord(*episode) for episode in episodes],
     )
 
@@ -95,6 +99,13 @@ def test_a_report_says_what_workers_told_since_the_last(hub: MetricsHub, tmp_pat
     assert found["learning/value_loss"] == pytest.approx([0.2, 0.2])
     assert found["learning/entropy"] == [0.5, 0.5]
     assert found["learning/gradient_norm"] == [2.5, 2.5]
+    for phase, milliseconds in (
+        ("environment", 0.5),
+        ("acting", 0.1),
+        ("learning", 0.2),
+        ("store", 0.01),
+    ):
+        assert found[f"speed/{phase}_milliseconds"] == pytest.approx([milliseconds] * 2)
     assert found["learning/rate"] == [0.5, 0.5]
     assert found["fitness/best"] == found["fitness/mean"] == [7.0, 7.0]
     assert found["grid/distinct_modules"] == [6.0, 6.0]

@@ -25,6 +25,15 @@ from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import PopulationSnapshot, Telemetry
 from pathnet_rl.tournament import fittest
 
+PHASES = ("environment", "acting", "learning", "store")
+"""What a worker's CPU time goes to."""
+
+SUMS = (
+    "updates", "samples", "policy_loss", "value_loss", "entropy", "gradient_norm",
+    *(f"{phase}_seconds" for phase in PHASES),
+)  # fmt: skip
+"""Fields of Telemetry that add up."""
+
 COLUMNS = ("task", "arm", "agent_steps", "episode_return", "length")
 
 
@@ -64,7 +73,7 @@ class MetricsHub:
         """Take in what a worker has seen."""
         if telemetry.task != self._sums.task:
             return  # From a worker that was cut off in the task before.
-        for name in ("updates", "samples", "policy_loss", "value_loss", "entropy", "gradient_norm"):
+        for name in SUMS:
             setattr(self._sums, name, getattr(self._sums, name) + getattr(telemetry, name))
         if telemetry.updates:
             self._dead_units.append(telemetry.dead_units)
@@ -118,6 +127,9 @@ class MetricsHub:
         if self._sums.samples:
             for name in ("policy_loss", "value_loss", "entropy"):
                 scalars[f"learning/{name}"] = getattr(self._sums, name) / self._sums.samples
+            for phase in PHASES:
+                seconds = getattr(self._sums, f"{phase}_seconds")
+                scalars[f"speed/{phase}_milliseconds"] = 1000.0 * seconds / self._sums.samples
             scalars["learning/gradient_norm"] = self._sums.gradient_norm / self._sums.updates
             scalars["grid/dead_units"] = float(np.mean(self._dead_units))
         evaluated = population.fitness[np.isfinite(population.fitness)]

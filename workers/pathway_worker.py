@@ -176,8 +176,12 @@ class PathwayWorker:
 
     def _learn(self, pathway: Pathway) -> None:
         learning, network = self._config.learning, self._network
-        network.load(self._store.pull(self._task, pathway.active, self._always))
+        began = time.process_time()
+        weights = self._store.pull(self._task, pathway.active, self._always)
+        pulled = time.process_time()
+        network.load(weights)
         rollout = pathway.collector.collect(network, learning.rollout_steps, pathway.rng)
+        acted = time.process_time()
         rewards = rollout.rewards.clip(-1.0, 1.0) if learning.clip_rewards else rollout.rewards
         returns = n_step_returns(
             rewards,
@@ -205,9 +209,14 @@ class PathwayWorker:
                 " lower --learning.learning-rate, under another --name"
             )
         samples = rollout.actions.size
+        learned = time.process_time()
         self._store.push(self._task, pathway.active, gradients, samples, self._index)
 
         telemetry = self._telemetry
+        telemetry.environment_seconds += rollout.environment_seconds
+        telemetry.acting_seconds += acted - pulled - rollout.environment_seconds
+        telemetry.learning_seconds += learned - acted
+        telemetry.store_seconds += pulled - began + time.process_time() - learned
         telemetry.updates += 1
         telemetry.samples += samples
         telemetry.policy_loss += losses.policy
