@@ -194,6 +194,11 @@ class RunConfig(Settings):
     """Seconds between two reports to TensorBoard."""
     folder: str = "runs"
     """Where run folders are made."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where pathways act and learn. On a GPU (cuda) they are always grouped."""
+    grouped: bool = False
+    """Let all pathways of a worker act and learn together, each layer one grouped call: what keeps a GPU
+    busy, and slower than one after another on a CPU."""
     serial: bool = False
     """Run every role in this process, without ray and bit-reproducibly."""
 
@@ -222,6 +227,11 @@ class RunConfig(Settings):
         return self.agent_steps[task if len(self.agent_steps) > 1 else 0]
 
     @property
+    def acts_grouped(self) -> bool:
+        """All pathways of a worker act and learn together."""
+        return self.grouped or self.device != "cpu"
+
+    @property
     def mutation_rate(self) -> float:
         """The probability that a gene mutates, 1/(N L) unless configured."""
         if self.evolution.mutation_rate is not None:
@@ -237,6 +247,7 @@ MAY_CHANGE = frozenset(
         "checkpoints_kept",
         "report_seconds",
         "folder",
+        "device",
         "serial",
     }
 )

@@ -6,6 +6,7 @@ Axes: T steps of a rollout, E environments.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from pathnet_rl.a3c import gumbel_noise
 from pathnet_rl.envs import Environments
+from pathnet_rl.grouped import GroupedNetwork
 from pathnet_rl.network import PathwayNetwork
 
 Floats = NDArray[np.float32]
@@ -31,7 +33,7 @@ class Episode:
     whole: bool
 
 
-@dataclass(frozen=True)
+@dataclass
 class Rollout:
     """What T steps in E environments brought; the arguments of `a3c.n_step_returns`.
 
@@ -44,17 +46,20 @@ class Rollout:
     truncated: NDArray[np.bool_]
     final_values: Floats
     bootstrap: Floats
-    environment_seconds: float
+    environment_seconds: float = 0.0
     episodes: list[Episode] = field(default_factory=list)
 
 
 class RolloutCollector:
-    """E environments in the middle of their episodes, from one rollout to the next."""
+    """E environments in the middle of their episodes, from one rollout to the next.
+
+    `observations` [E, ...] are those that wait for an action.
+    """
 
     def __init__(self, environments: Environments, seed: int) -> None:
         self.environments = environments
         count = environments.count
-        self._observations = environments.reset(seed)
+        self.observations = environments.reset(seed)
         self._returns = np.zeros(count)
         self._lengths = np.zeros(count, dtype=np.int64)
         self._whole = np.ones(count, dtype=np.bool_)
@@ -65,44 +70,61 @@ class RolloutCollector:
 
     def collect(self, network: PathwayNetwork, steps: int, rng: np.random.Generator) -> Rollout:
         """T = `steps` steps with the pathway that is loaded in `network`."""
-        count = self.environments.count
-        actions = np.empty((steps, count), dtype=np.int64)
-        rewards = np.empty((steps, count), dtype=np.float32)
-        terminated = np.empty((steps, count), dtype=np.bool_)
-        truncated = np.empty((steps, count), dtype=np.bool_)
-        final_values = np.zeros((steps, count), dtype=np.float32)
-        episodes: list[Episode] = []
-        environment_seconds = 0.0
-        noise = gumbel_noise(rng, (steps, count, self.environments.actions))
+        self.begin(steps, rng)
         for step in range(steps):
-            logits, _ = network.forward(self._observations, step)
-            actions[step] = (logits + noise[step]).argmax(axis=1)
-            began = time.process_time()
-            came = self.environments.step(actions[step])
-            environment_seconds += time.process_time() - began
-            rewards[step] = came.rewards
-            terminated[step] = came.terminated
-            truncated[step] = came.truncated
-            self._returns += came.rewards
-            self._lengths += 1
-            if came.final_observations is not None:
-                if came.truncated.any():
-                    # The spare step T is free until the bootstrap value is computed there.
-                    _, values = network.forward(came.final_observations, steps)
-                    final_values[step] = values
-                episodes += self._finish(came.ended)
-            self._observations = came.observations
-        _, values = network.forward(self._observations, steps)
-        return Rollout(
-            actions,
-            rewards,
-            terminated,
-            truncated,
-            final_values,
-            values.copy(),
-            environment_seconds,
-            episodes,
+            logits, _ = network.forward(self.observations, step)
+            cut = self.take(step, logits)
+            if cut is not None:
+                # The spare step T is free until the bootstrap value is computed there.
+                _, values = network.forward(cut, steps)
+                self.value_cut_episodes(step, values)
+        _, values = network.forward(self.observations, steps)
+        return self.finish(values)
+
+    def begin(self, steps: int, rng: np.random.Generator) -> None:
+        """Begin a rollout of T = `steps` steps: T times `take`, then `finish`."""
+        shape = (steps, self.environments.count)
+        self._rollout = Rollout(
+            actions=np.empty(shape, dtype=np.int64),
+            rewards=np.empty(shape, dtype=np.float32),
+            terminated=np.empty(shape, dtype=np.bool_),
+            truncated=np.empty(shape, dtype=np.bool_),
+            final_values=np.zeros(shape, dtype=np.float32),
+            bootstrap=np.empty(shape[1:], dtype=np.float32),
         )
+        self._noise = gumbel_noise(rng, (*shape, self.environments.actions))
+
+    def take(self, step: int, logits: Floats) -> NDArray[np.generic] | None:
+        """Draw actions from logits [E, A] and do one step.
+
+        Returns:
+            The last observations of episodes that were cut, [E, ...], if there are any: their
+            values are to be given to `value_cut_episodes`.
+        """
+        rollout = self._rollout
+        rollout.actions[step] = (logits + self._noise[step]).argmax(axis=1)
+        began = time.process_time()
+        came = self.environments.step(rollout.actions[step])
+        rollout.environment_seconds += time.process_time() - began
+        rollout.rewards[step] = came.rewards
+        rollout.terminated[step] = came.terminated
+        rollout.truncated[step] = came.truncated
+        self._returns += came.rewards
+        self._lengths += 1
+        self.observations = came.observations
+        if came.final_observations is None:
+            return None
+        rollout.episodes += self._finish(came.ended)
+        return came.final_observations if came.truncated.any() else None
+
+    def value_cut_episodes(self, step: int, values: Floats) -> None:
+        """The values [E] of what the last `take` returned."""
+        self._rollout.final_values[step] = values
+
+    def finish(self, values: Floats) -> Rollout:
+        """The rollout, given the values [E] of `observations`."""
+        self._rollout.bootstrap[:] = values
+        return self._rollout
 
     def _finish(self, ended: NDArray[np.bool_]) -> list[Episode]:
         finished = [
@@ -117,3 +139,28 @@ class RolloutCollector:
     def close(self) -> None:
         """Close the environments."""
         self.environments.close()
+
+
+def collect_together(
+    collectors: Sequence[RolloutCollector],
+    network: GroupedNetwork,
+    steps: int,
+    generators: Sequence[np.random.Generator],
+) -> list[Rollout]:
+    """`RolloutCollector.collect` for all pathways that are loaded in `network`, step by step together."""
+    for collector, rng in zip(collectors, generators, strict=True):
+        collector.begin(steps, rng)
+    for step in range(steps):
+        logits, _ = network.forward([c.observations for c in collectors], step)
+        cut = [c.take(step, logits[group]) for group, c in enumerate(collectors)]
+        if any(observations is not None for observations in cut):
+            filled = [
+                c.observations if observations is None else observations
+                for c, observations in zip(collectors, cut, strict=True)
+            ]
+            _, values = network.forward(filled, steps)
+            for group, (collector, observations) in enumerate(zip(collectors, cut, strict=True)):
+                if observations is not None:
+                    collector.value_cut_episodes(step, values[group])
+    _, values = network.forward([c.observations for c in collectors], steps)
+    return [c.finish(values[group]) for group, c in enumerate(collectors)]

@@ -17,8 +17,9 @@ from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import Genotype, no_modules
-from pathnet_rl.network import PathwayNetwork
-from pathnet_rl.rollout import Episode, RolloutCollector
+from pathnet_rl.grouped import GroupedNetwork
+from pathnet_rl.network import PathwayNetwork, PathwayWeights
+from pathnet_rl.rollout import Episode, Floats, Rollout, RolloutCollector, collect_together
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 from pathnet_rl.telemetry import EpisodeRecord, Telemetry
 from workers.interfaces import Coordinator, Hub, Store
@@ -120,13 +121,19 @@ class PathwayWorker:
         frozen = store.frozen
         self._always = frozen if SWITCHES[self._arm].frozen_active else no_modules(store.grid.depth)
         widest = self._config.grid.width + max(len(layer) for layer in self._always)
-        self._network = PathwayNetwork(
+        sizes = (
             store.grid,
             min(widest, store.grid.modules),
             learning.rollout_steps,
             learning.environments,
             store.grid.actions[self._task],
         )
+        self._grouped: GroupedNetwork | None = None
+        if self._config.acts_grouped:
+            groups = len(self._indices)
+            self._grouped = GroupedNetwork(*sizes, groups, self._config.device)
+        else:
+            self._network = PathwayNetwork(*sizes)
         self._genotypes = self._coordinator.genotypes(self._indices)
         self._born = store.agent_steps
         self._pathways = [None] * len(self._indices)
@@ -135,12 +142,15 @@ class PathwayWorker:
         self._told = time.monotonic()
 
     def step(self) -> None:
-        """One rollout and one push of the next pathway in turn."""
-        pathway = self._pathway(self._turn)
-        self._learn(pathway)
-        fitness = pathway.evaluation.fitness
-        if fitness is not None:
-            pathway.evaluate(self._coordinator.report(self._indices[self._turn], fitness))
+        """One rollout and one push of the next pathway in turn, or of all that act grouped."""
+        together = self._grouped is not None
+        turns = range(len(self._pathways)) if together else [self._turn]
+        pathways = [self._pathway(turn) for turn in turns]
+        self._learn(pathways, [self._indices[turn] for turn in turns])
+        for turn, pathway in zip(turns, pathways, strict=True):
+            fitness = pathway.evaluation.fitness
+            if fitness is not None:
+                pathway.evaluate(self._coordinator.report(self._indices[turn], fitness))
         self._turn = (self._turn + 1) % len(self._pathways)
         if time.monotonic() - self._told >= TELL_SECONDS:
             self._tell()
@@ -174,64 +184,89 @@ class PathwayWorker:
             self._pathways[turn] = pathway
         return pathway
 
-    def _learn(self, pathway: Pathway) -> None:
-        learning, network = self._config.learning, self._network
+    def _learn(self, pathways: Sequence[Pathway], indices: Sequence[int]) -> None:
+        """Pull, act, differentiate, push: one pathway, or all that act grouped."""
+        learning, telemetry = self._config.learning, self._telemetry
         began = time.process_time()
-        weights = self._store.pull(self._task, pathway.active, self._always)
+        weights = [self._store.pull(self._task, p.active, self._always) for p in pathways]
         pulled = time.process_time()
-        network.load(weights)
-        rollout = pathway.collector.collect(network, learning.rollout_steps, pathway.rng)
+        rollouts = self._act(pathways, weights)
         acted = time.process_time()
-        rewards = rollout.rewards.clip(-1.0, 1.0) if learning.clip_rewards else rollout.rewards
-        returns = n_step_returns(
-            rewards,
-            rollout.terminated,
-            rollout.truncated,
-            rollout.final_values,
-            rollout.bootstrap,
-            learning.discount,
-        )
-        logits, values = network.outputs()
-        with np.errstate(over="ignore", invalid="ignore"):  # What is not finite is refused below.
-            gradient_logits, gradient_values, losses = loss_gradients(
-                logits,
-                values,
-                rollout.actions.reshape(-1),
-                returns.reshape(-1),
-                learning.entropy_cost,
-                learning.value_weight,
+        upstream = []
+        for group, rollout in enumerate(rollouts):
+            rewards = rollout.rewards.clip(-1.0, 1.0) if learning.clip_rewards else rollout.rewards
+            returns = n_step_returns(
+                rewards,
+                rollout.terminated,
+                rollout.truncated,
+                rollout.final_values,
+                rollout.bootstrap,
+                learning.discount,
             )
-        gradients = network.backward(gradient_logits, gradient_values)
-        norm = gradients.scale_to_norm(learning.gradient_norm)
-        if not math.isfinite(norm):
-            raise UserError(
-                f"learning diverged: the gradient of pathway {self._indices[self._turn]} is not finite;"
-                " lower --learning.learning-rate, under another --name"
-            )
-        samples = rollout.actions.size
+            logits, values = self._outputs(group)
+            with np.errstate(over="ignore", invalid="ignore"):  # Not finite: refused below.
+                gradient_logits, gradient_values, losses = loss_gradients(
+                    logits,
+                    values,
+                    rollout.actions.reshape(-1),
+                    returns.reshape(-1),
+                    learning.entropy_cost,
+                    learning.value_weight,
+                )
+            upstream.append((gradient_logits, gradient_values))
+            telemetry.policy_loss += losses.policy
+            telemetry.value_loss += losses.value
+            telemetry.entropy += losses.entropy
+        gradients = self._differentiate(upstream)
+        for index, one in zip(indices, gradients, strict=True):
+            norm = one.scale_to_norm(learning.gradient_norm)
+            if not math.isfinite(norm):
+                raise UserError(
+                    f"learning diverged: the gradient of pathway {index} is not finite;"
+                    " lower --learning.learning-rate, under another --name"
+                )
+            telemetry.gradient_norm += norm
         learned = time.process_time()
-        self._store.push(self._task, pathway.active, gradients, samples, self._index)
-
-        telemetry = self._telemetry
-        telemetry.environment_seconds += rollout.environment_seconds
-        telemetry.acting_seconds += acted - pulled - rollout.environment_seconds
+        for pathway, one, rollout in zip(pathways, gradients, rollouts, strict=True):
+            samples = rollout.actions.size
+            self._store.push(self._task, pathway.active, one, samples, self._index)
+            telemetry.updates += 1
+            telemetry.samples += samples
+            for episode in rollout.episodes:
+                pathway.evaluation.add(episode)
+                telemetry.episodes.append(
+                    EpisodeRecord(self._store.agent_steps, episode.episode_return, episode.length)
+                )
+        in_environments = sum(rollout.environment_seconds for rollout in rollouts)
+        telemetry.environment_seconds += in_environments
+        telemetry.acting_seconds += acted - pulled - in_environments
         telemetry.learning_seconds += learned - acted
         telemetry.store_seconds += pulled - began + time.process_time() - learned
-        telemetry.updates += 1
-        telemetry.samples += samples
-        telemetry.policy_loss += losses.policy
-        telemetry.value_loss += losses.value
-        telemetry.entropy += losses.entropy
-        telemetry.gradient_norm += norm
-        for episode in rollout.episodes:
-            pathway.evaluation.add(episode)
-            telemetry.episodes.append(
-                EpisodeRecord(self._store.agent_steps, episode.episode_return, episode.length)
-            )
+
+    def _act(self, pathways: Sequence[Pathway], weights: Sequence[PathwayWeights]) -> list[Rollout]:
+        steps = self._config.learning.rollout_steps
+        if self._grouped is not None:
+            self._grouped.load(weights)
+            collectors = [pathway.collector for pathway in pathways]
+            generators = [pathway.rng for pathway in pathways]
+            return collect_together(collectors, self._grouped, steps, generators)
+        self._network.load(weights[0])
+        return [pathways[0].collector.collect(self._network, steps, pathways[0].rng)]
+
+    def _outputs(self, group: int) -> tuple[Floats, Floats]:
+        return (
+            self._grouped.outputs(group) if self._grouped is not None else self._network.outputs()
+        )
+
+    def _differentiate(self, upstream: Sequence[tuple[Floats, Floats]]) -> list[PathwayWeights]:
+        if self._grouped is not None:
+            return self._grouped.backward([u[0] for u in upstream], [u[1] for u in upstream])
+        return [self._network.backward(*upstream[0])]
 
     def _tell(self) -> None:
         if self._telemetry.updates:
-            self._telemetry.dead_units = self._network.dead_units()
+            network = self._network if self._grouped is None else self._grouped
+            self._telemetry.dead_units = network.dead_units()
         self._hub.record(self._telemetry)
         self._telemetry = Telemetry(self._task)
         self._told = time.monotonic()

@@ -175,6 +175,8 @@ def connect(config: RunConfig) -> int:
             logging_level=logging.ERROR,
         )
     available = int(ray.cluster_resources().get("CPU", 0))
+    if config.device == "cuda" and ray.cluster_resources().get("GPU", 0) == 0:
+        raise UserError("the cluster has no GPU for --device cuda; use --device cpu")
     workers = config.workers or min(available, config.evolution.population)
     if workers > available:
         raise UserError(
@@ -239,10 +241,12 @@ class RayCrew:
         self.server.state()  # Wait until the block is there.
         self.store = GridStore.open(block, grid, config.learning)
         population = config.evolution.population
+        gpus = ray.cluster_resources().get("GPU", 0) if config.device == "cuda" else 0
+        share = min(1.0, gpus / workers)
         self._workers = [
             _actor(
                 WorkerActor,
-                {"num_cpus": 1, "max_restarts": -1},
+                {"num_cpus": 1, "num_gpus": share, "max_restarts": -1},
                 (config, arm, index, range(index, population, workers), grid, block, home, names),
             )
             for index in range(workers)
