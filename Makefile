@@ -10,7 +10,7 @@ CODE := pathnet_rl workers launch tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup atari-transfer cartpole pong test lint format bench tensorboard picture clean
+.PHONY: help setup atari-transfer cartpole mnist cifar-svhn pong test lint format bench tensorboard picture clean
 
 help: ## List the targets
 	@echo "PathNet on A3C. Targets:"
@@ -26,6 +26,12 @@ atari-transfer: $(STAMP) ## Learn one Atari game, freeze its best pathway, go on
 
 cartpole: $(STAMP) ## Learn CartPole twice: a small run for trying things out
 	$(BIN)/python -m launch.train cartpole $(ARGS)
+
+mnist: $(STAMP) ## Serial PathNet on pairs of MNIST digits, beside its controls
+	$(BIN)/python -m launch.supervised mnist $(ARGS)
+
+cifar-svhn: $(STAMP) ## Serial PathNet on CIFAR-10 and SVHN, beside its controls
+	$(BIN)/python -m launch.supervised cifar-svhn $(ARGS)
 
 pong: $(STAMP) ## Learn Pong from scratch with 64 pathways (hours)
 	$(BIN)/python -m launch.train pong $(ARGS)

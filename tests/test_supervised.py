@@ -1,0 +1,258 @@
+"""Serial PathNet in batches of seeds, against a slow, literal loop over one seed.
+
+Axes: T minibatches of B images; L layers of n modules with k units.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pathnet_rl import supervised
+from pathnet_rl.datasets import Task
+from pathnet_rl.errors import UserError
+from pathnet_rl.genotype import ActiveModules, Genotype
+from pathnet_rl.supervised import (
+    SupervisedArm,
+    SupervisedConfig,
+    TaskRecord,
+    _Seed,
+    _Weights,
+    run_arm,
+)
+
+INPUTS = 12
+CONFIG = SupervisedConfig(
+    units=4, layers=3, modules=5, width=3, population=6, minibatches=7, batch=5,
+    learning_rate=0.1, generations=12, threshold=0.97,
+)  # fmt: skip
+
+
+def blobs(name: str, seed: int, classes: int = 2, images: int = 60) -> Task:
+    """Noisy copies of one random pattern a class."""
+    rng = np.random.default_rng(seed)
+    patterns = rng.random((classes, INPUTS))
+    labels = rng.integers(0, classes, images)
+    noisy = patterns[labels] + rng.normal(0.0, 0.3, (images, INPUTS))
+    return Task(name, torch.from_numpy(noisy).float(), torch.from_numpy(labels), classes)
+
+
+TASKS = (blobs("first", 1), blobs("second", 2))
+
+
+# The oracle ---------------------------------------------------------------------------------------
+
+
+def literal_window(
+    config: SupervisedConfig,
+    modules: list[list[torch.Tensor]],
+    head: torch.Tensor,
+    learned: ActiveModules,
+    active: ActiveModules,
+    task: Task,
+    images: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+) -> float:
+    """Train one pathway for a window, one module at a time, in double precision, differentiated by torch.
+
+    `modules[layer][module]` is [k, inputs + 1], weights and biases; they and `head` [C, k + 1] are changed.
+    """
+    correct = 0
+    for minibatch in images:
+        leaves = [
+            modules[layer][m].requires_grad_() for layer, mine in enumerate(active) for m in mine
+        ]
+        head.requires_grad_()
+        current = task.images[torch.from_numpy(minibatch)].double()
+        labels = task.labels[torch.from_numpy(minibatch)]
+        for layer, mine in enumerate(active):
+            total = torch.zeros(len(minibatch), config.units, dtype=torch.float64)
+            for m in mine:
+                numbers = modules[layer][m]
+                total = total + torch.relu(current @ numbers[:, :-1].t() + numbers[:, -1])
+            current = (
+                total / len(mine)
+                if config.aggregation == "mean" and layer == config.layers - 1
+                else total
+            )
+        logits = current @ head[:, :-1].t() + head[:, -1]
+        correct += int((logits.argmax(1) == labels).sum())
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        gradients = dict(
+            zip(
+                [id(x) for x in (*leaves, head)],
+                torch.autograd.grad(loss, [*leaves, head]),
+                strict=True,
+            )
+        )
+        with torch.no_grad():
+            for layer, mine in enumerate(learned):
+                for m in mine:
+                    modules[layer][m] = (
+                        modules[layer][m] - config.learning_rate * gradients[id(modules[layer][m])]
+                    )
+            head -= config.learning_rate * gradients[id(head)]
+        for row in modules:
+            row[:] = [numbers.detach() for numbers in row]
+        head = head.detach_()
+    return correct / images.size
+
+
+def literal_copy(
+    weights: _Weights, config: SupervisedConfig
+) -> tuple[list[list[torch.Tensor]], torch.Tensor]:
+    """The numbers of the first seed, as `literal_window` has them."""
+    modules = []
+    for layer, rows in zip(config.grid(INPUTS).layers, weights._rows, strict=True):
+        of_layer = []
+        for row in rows[: config.modules].double():
+            matrix = row[: layer.weights].view(layer.outputs, -1)
+            of_layer.append(torch.cat([matrix, row[layer.weights :, None]], 1))
+        modules.append(of_layer)
+    return modules, weights._heads[0].double()
+
+
+@pytest.mark.parametrize("aggregation", ["sum", "mean"])
+@pytest.mark.parametrize("arm", [SupervisedArm.PATHNET, SupervisedArm.FROZEN_ACTIVE])
+def test_generations_equal_those_of_a_literal_loop(arm: SupervisedArm, aggregation: str) -> None:
+    config = CONFIG.model_copy(update={"aggregation": aggregation, "threshold": None})
+    widest = 5 if arm is SupervisedArm.FROZEN_ACTIVE else 3
+    weights = _Weights(config, 1, INPUTS, 2, widest)
+    state, twin = _Seed(arm, 3, config), _Seed(arm, 3, config)
+    frozen: ActiveModules = ((0, 2), (1,), (3, 4))
+    for one in (state, twin):
+        one.frozen = frozen
+        one.begin_task(1, len(TASKS[1].images))
+    weights.begin_task(0, ((),) * 3, state.fresh)
+    modules, head = literal_copy(weights, config)
+    for _ in range(4):
+        state.draw_contestants()
+        twin.draw_contestants()
+        found, wanted = [], []
+        for contestant in (0, 1):
+            learned, used = state.modules(contestant)
+            images = state.next_images()
+            found.append(float(weights.train([0], [learned], [used], TASKS[1], images[:, None])[0]))
+
+            path = twin.population[twin.contestants[contestant]].active
+            mine = tuple(
+                tuple(m for m in layer if m not in fixed)
+                for layer, fixed in zip(path, frozen, strict=True)
+            )
+            active = path
+            if arm is SupervisedArm.FROZEN_ACTIVE:
+                active = tuple(
+                    tuple(sorted({*layer, *fixed}))
+                    for layer, fixed in zip(path, frozen, strict=True)
+                )
+            wanted.append(
+                literal_window(config, modules, head, mine, active, TASKS[1], twin.next_images())
+            )
+        assert found == pytest.approx(wanted, abs=1e-12)
+        literal_modules, literal_head = literal_copy(weights, config)
+        for layer, expected in zip(literal_modules, modules, strict=True):
+            for numbers, expected_numbers in zip(layer, expected, strict=True):
+                torch.testing.assert_close(numbers, expected_numbers.detach(), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(literal_head, head.detach(), rtol=1e-5, atol=1e-6)
+
+        # The tournament, spelled out: the fitter overwrites the other, the first wins a tie.
+        first, second = twin.contestants
+        winner, loser = (second, first) if wanted[1] > wanted[0] else (first, second)
+        genes = twin.population[winner].to_array()
+        hit = twin._rng.random(genes.shape) < 1.0 / (config.layers * config.width)
+        offset = twin._rng.integers(-2, 3, size=genes.shape)
+        genes = np.where(hit, np.clip(genes + offset, 0, config.modules - 1), genes)
+        twin.population[loser] = Genotype.from_array(genes)
+        assert not state.finish_generation((found[0], found[1]))
+        assert state.population == twin.population
+
+
+# Many seeds at once -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arm", list(SupervisedArm))
+def test_a_seed_decides_the_same_alone_and_among_others(
+    arm: SupervisedArm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised, "CHUNK", 3)
+    together = run_arm(arm, TASKS, range(7), CONFIG)
+    for seed in range(7):
+        alone = run_arm(arm, TASKS, [seed], CONFIG)[0]
+        assert alone == together[seed]
+
+
+def test_the_paper_sized_network_decides_the_same_alone_and_among_others() -> None:
+    """Matrix products of the real sizes: libraries choose other routines for them."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 200)
+    images = (rng.random((2, 784))[labels] + rng.normal(0.0, 0.5, (200, 784))).astype(np.float32)
+    task = Task("noise", torch.from_numpy(images), torch.from_numpy(labels), 2)
+    config = SupervisedConfig(generations=3, minibatches=20, threshold=None)
+    together = run_arm(SupervisedArm.PATHNET, [task, task], range(20), config)
+    for seed in (0, 7, 19):
+        assert run_arm(SupervisedArm.PATHNET, [task, task], [seed], config)[0] == together[seed]
+
+
+def records(arm: SupervisedArm, **changes: object) -> list[list[TaskRecord | None]]:
+    return run_arm(arm, TASKS, range(4), CONFIG.model_copy(update=changes))
+
+
+def test_every_arm_sees_the_same_images_in_the_same_order() -> None:
+    streams = []
+    for arm in SupervisedArm:
+        state = _Seed(arm, 5, CONFIG)
+        state.begin_task(1, 60)
+        windows = np.concatenate([state.next_images().reshape(-1) for _ in range(4)])
+        streams.append(windows)
+        assert sorted(windows[:60]) == list(range(60))
+    for stream in streams[1:]:
+        np.testing.assert_array_equal(stream, streams[0])
+
+
+def test_frozen_modules_never_change_and_everything_else_is_drawn_anew() -> None:
+    weights = _Weights(CONFIG, 1, INPUTS, 2, 3)
+    rng = np.random.default_rng(0)
+    weights.begin_task(0, ((),) * 3, rng)
+    before = [rows.clone() for rows in weights._rows]
+    kept: ActiveModules = ((1, 3), (), (0,))
+    weights.begin_task(0, kept, rng)
+    for rows, old, modules in zip(weights._rows, before, kept, strict=True):
+        same = (rows == old).all(1)
+        assert {int(m) for m in torch.nonzero(same)} == set(modules)
+
+
+def test_a_task_ends_at_the_threshold_or_is_censored() -> None:
+    easy = records(SupervisedArm.FINE_TUNE, generations=200)
+    assert all(r is not None and not r.censored for pair in easy for r in pair)
+    for pair in easy:
+        for record in pair:
+            assert record is not None
+            assert record.accuracy[-1] >= 0.97
+            assert max(record.accuracy[:-1], default=0.0) < 0.97
+            assert record.generations == len(record.accuracy)
+    hard = records(SupervisedArm.FINE_TUNE, generations=2, threshold=1.0, learning_rate=1e-6)
+    assert all(r is not None and r.censored and r.generations == 2 for pair in hard for r in pair)
+
+
+def test_controls_and_ablations_do_what_their_names_say() -> None:
+    assert all(pair[0] is None for pair in records(SupervisedArm.INDEPENDENT))
+    fixed = ((0, 1, 2),) * 3
+    for arm in (SupervisedArm.INDEPENDENT, SupervisedArm.FINE_TUNE):
+        assert all(r is None or r.path == fixed for pair in records(arm) for r in pair)
+    state = _Seed(SupervisedArm.POPULATION_20, 0, CONFIG)
+    state.begin_task(0, 60)
+    assert len(state.population) == 20
+    state = _Seed(SupervisedArm.NO_EVOLUTION, 0, CONFIG)
+    state.begin_task(0, 60)
+    path = state.population[0]
+    state.draw_contestants()
+    state.finish_generation((0.5, 0.6))
+    assert state.population == [path]
+    assert state.fitness.tolist() == [0.6]
+
+
+def test_an_unfit_sequence_is_refused() -> None:
+    with pytest.raises(UserError, match="images and classes of the same number"):
+        run_arm(SupervisedArm.PATHNET, [TASKS[0], blobs("three", 3, classes=3)], [0], CONFIG)
+    with pytest.raises(UserError, match="width N = 3 is more than modules M = 2"):
+        SupervisedConfig(modules=2)
