@@ -49,9 +49,9 @@ class Options:
 
     games: tuple[str, ...] = tuple(GAMES)
     """Which of pong and riverraid."""
-    rounds: int = 4
+    rounds: int = 3
     """How often each row has its turn; the median counts."""
-    seconds: float = 8.0
+    seconds: float = 7.0
     """How long a turn lasts."""
     population: int = 64
     """Pathways of the serial twin and the whole system."""
