@@ -315,7 +315,14 @@ def run(experiment: Experiment, console: Console) -> None:
     sequences = _runnable(experiment, console)
     folder = _open(experiment)
     jobs = list(_jobs(experiment, sequences, folder))
-    _work(experiment, folder, jobs, console)
+    together = _work(experiment, folder, jobs, console)
+    if together is not None:
+        alone = _alone(experiment, sequences[0])
+        console.print(
+            f"one generation of one seed: {together:.1f} CPU milliseconds among others, {alone:.1f}"
+            f" alone ({alone / together:.1f} times as long)",
+            highlight=False,
+        )
     results = [
         result
         for sequence in sequences
@@ -332,11 +339,20 @@ def run(experiment: Experiment, console: Console) -> None:
         console.print(f"  {path}", highlight=False, soft_wrap=True)
 
 
-def _work(experiment: Experiment, folder: Path, jobs: list[_Job], console: Console) -> None:
+def _alone(experiment: Experiment, sequence: str) -> float:
+    """CPU milliseconds of a generation when one seed is trained at a time."""
+    few = experiment.learning.model_copy(update={"generations": 10, "threshold": None})
+    job = _Job(sequence=sequence, arm=SupervisedArm.PATHNET, seeds=(experiment.first_seed,))
+    results, seconds = _run_job(experiment.model_copy(update={"learning": few}), job)
+    return 1000.0 * seconds / (results[0].generations + results[0].first_generations)
+
+
+def _work(experiment: Experiment, folder: Path, jobs: list[_Job], console: Console) -> float | None:
+    """Do the jobs; CPU milliseconds of a generation of one seed, or None if there were none."""
     processes = experiment.processes or len(os.sched_getaffinity(0))
     if not jobs:
         console.print(f"{folder} is finished: nothing is left to do.", highlight=False)
-        return
+        return None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     seeds = sum(len(job.seeds) for job in jobs)
     context = multiprocessing.get_context("spawn")
@@ -346,6 +362,7 @@ def _work(experiment: Experiment, folder: Path, jobs: list[_Job], console: Conso
     ):
         bar = progress.add_task("seeds", total=seeds)
         running: dict[Future[tuple[list[SeedResult], float]], _Job] = {}
+        all_seconds, all_generations = 0.0, 0
         try:
             running = {pool.submit(_run_job, experiment, job): job for job in jobs}
             while running:
@@ -355,6 +372,8 @@ def _work(experiment: Experiment, folder: Path, jobs: list[_Job], console: Conso
                     results, seconds = future.result()
                     _append(folder, results)
                     generations = sum(r.generations + r.first_generations for r in results)
+                    all_seconds += seconds
+                    all_generations += generations
                     progress.console.print(
                         f"{job.sequence} {job.arm.value}: {len(results)} seeds,"
                         f" {1000 * seconds / generations:.1f} CPU milliseconds a generation",
@@ -363,6 +382,7 @@ def _work(experiment: Experiment, folder: Path, jobs: list[_Job], console: Conso
                     progress.advance(bar, len(results))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+    return 1000.0 * all_seconds / all_generations
 
 
 # Report -------------------------------------------------------------------------------------------

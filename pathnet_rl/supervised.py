@@ -308,7 +308,9 @@ class _Weights:
         targets = torch.nn.functional.one_hot(labels, self._classes).float()
         correct = torch.zeros(len(seeds), dtype=torch.int64)
         for minibatch in range(len(images)):
-            current = task.images[order[minibatch].view(-1)].view(len(seeds), batch, -1)
+            # A fifth of the time of task.images[...].
+            drawn = torch.index_select(task.images, 0, order[minibatch].view(-1))
+            current = drawn.view(len(seeds), batch, -1)
             for layer in layers:
                 current = layer.forward(current)
             if scale is not None:
@@ -374,8 +376,10 @@ class _ActiveLayer:
 
     def backward(self, upstream: torch.Tensor, step: float, need_inputs: bool) -> torch.Tensor:
         """Descend, given d loss / d outputs [seeds, B, k]; the gradient of the inputs, if needed."""
-        raw = upstream.repeat(1, 1, self._width)
-        torch.ops.aten.threshold_backward.grad_input(raw, self._kept, 0.0, grad_input=raw)
+        seeds, batch = upstream.shape[:2]
+        kept = self._kept.view(seeds, batch, self._width, self._units)
+        spread = upstream.unsqueeze(2).expand_as(kept)
+        raw = torch.ops.aten.threshold_backward(spread, kept, 0.0).view(seeds, batch, -1)
         below = torch.bmm(raw, self._weight) if need_inputs else upstream
         if self._learning is not None:
             raw.mul_(self._learning)
