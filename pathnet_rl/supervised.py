@@ -36,6 +36,7 @@ class SupervisedArm(StrEnum):
     PATHNET = "pathnet"
     INDEPENDENT = "independent"
     FINE_TUNE = "fine-tune"
+    FROM_SCRATCH = "from-scratch"
     RANDOM_PATH = "random-path"
     NO_REINITIALISATION = "no-reinitialisation"
     FROZEN_ACTIVE = "frozen-active"
@@ -55,13 +56,15 @@ ARM_RULES: dict[SupervisedArm, ArmRules] = {
     SupervisedArm.PATHNET: ArmRules(Switches(frozen_active=False)),
     SupervisedArm.INDEPENDENT: ArmRules(Switches(evolve=False, freeze=False, first_task=False)),
     SupervisedArm.FINE_TUNE: ArmRules(Switches(evolve=False, freeze=False, reinitialise=False)),
+    SupervisedArm.FROM_SCRATCH: ArmRules(Switches(freeze=False, first_task=False)),
     SupervisedArm.RANDOM_PATH: ArmRules(Switches(freeze_random=True, frozen_active=False)),
     SupervisedArm.NO_REINITIALISATION: ArmRules(Switches(reinitialise=False, frozen_active=False)),
     SupervisedArm.FROZEN_ACTIVE: ArmRules(Switches()),
     SupervisedArm.NO_EVOLUTION: ArmRules(Switches(frozen_active=False), population=1),
     SupervisedArm.POPULATION_20: ArmRules(Switches(frozen_active=False), population=20),
 }
-"""Unlike in the games, the frozen path is not always active here. A population of one is one random
+"""From scratch: PathNet on the last task alone, which tells transfer from evolution. Unlike in the
+games, the frozen path is not always active here. A population of one is one random
 path: it meets nobody, so nothing is mutated."""
 
 
@@ -83,8 +86,8 @@ class SupervisedConfig(Settings):
     """T: minibatches on which a pathway is trained and judged; two such windows are a generation."""
     batch: int = Field(16, ge=1)
     """Images in a minibatch."""
-    learning_rate: float = Field(0.01, gt=0.0)
-    """Of stochastic gradient descent."""
+    learning_rate: float = Field(0.05, gt=0.0)
+    """Of stochastic gradient descent; the best of a sweep for PathNet and both controls alike."""
     mutation_rate: float | None = Field(None, ge=0.0, le=1.0)
     """Probability that a gene mutates; 1/(N L) when not given."""
     threshold: float | None = Field(0.998, gt=0.0, le=1.0)
