@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import shutil
 import signal
@@ -255,10 +256,9 @@ def measure_scaling(game: str, options: Options, scratch: Path, console: Console
     """Populations of P and 4 P on ray; the serial twin beside frozen pathways."""
     found: dict[str, Any] = {}
     population = options.population
-    cpus = len(os.sched_getaffinity(0))
     families = (
         [Row("system", game, population), Row("system", game, 4 * population)],
-        [Row("serial", game, population, frozen, cpus) for frozen in (0, 1, 3, 5)],
+        [Row("serial", game, population, frozen) for frozen in (0, 1, 3, 5)],
     )
     for family in families:
         measured = [c for c, _ in compare(family, options, scratch, console).values()]
@@ -337,10 +337,14 @@ def main() -> None:
         got = ", ".join(sorted(unknown)) or "none"
         sys.exit(f"error: --games takes {', '.join(GAMES)}, got {got}")
     cpus = len(os.sched_getaffinity(0))
-    if options.rounds < 1 or options.seconds <= 0:
-        sys.exit("error: --rounds and --seconds must be positive")
+    if options.rounds < 1:
+        sys.exit(f"error: --rounds must be at least 1, got {options.rounds}")
+    if not 0 < options.seconds < math.inf:
+        sys.exit(f"error: --seconds must be a positive number, got {options.seconds}")
     if options.population < cpus:
         sys.exit(f"error: --population must be at least one pathway a CPU, {cpus} here")
+    # As an interruption: the rows end with the command.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console()
     output = Path("runs/bench") / ("scaling.json" if options.scaling else "latest.json")
     scratch = output.parent / "scratch"

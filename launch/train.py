@@ -5,6 +5,7 @@ The same command goes on with a run that was stopped or killed; a finished run s
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -67,6 +68,9 @@ def train(config: RunConfig, console: Console) -> None:
         UserError: something is wrong with the configuration or the surroundings.
         Interrupted: the run was asked to stop and has saved everything.
     """
+    here = config.serial or not os.environ.get("RAY_ADDRESS")
+    if config.device == "cuda" and here and not torch.cuda.is_available():
+        raise UserError("this machine has no GPU that torch can use; use --device cpu")
     torch.set_num_threads(1)  # As the workers: sums in another order would be other numbers.
     grid = build_grid(config)
     folder = RunFolder(config)

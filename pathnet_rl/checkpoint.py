@@ -6,6 +6,7 @@ under another name, flushed to disk and renamed, so a kill or a full disk leaves
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -42,8 +43,10 @@ def write_json(path: Path, value: Any) -> None:
 
 def cannot_write(path: Path, error: OSError) -> UserError:
     """The one line for a path that cannot be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return UserError(
-        f"cannot write {path}: {error.strerror or error}; free space there or choose another --folder"
+        f"cannot write {path}: {error.strerror or error};"
+        f" {'free space there or ' if full else ''}choose another --folder"
     )
 
 

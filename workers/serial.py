@@ -12,7 +12,6 @@ import torch
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
-from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
 from workers.block import block_path
@@ -29,8 +28,6 @@ class SerialCrew:
 
     def __init__(self, config: RunConfig, arm: Arm, grid: Grid) -> None:
         torch.set_num_threads(1)
-        if config.device == "cuda" and not torch.cuda.is_available():
-            raise UserError("this machine has no GPU that torch can use; use --device cpu")
         path = block_path(config, arm)
         path.unlink(missing_ok=True)
         self.server = ParameterServer(config, arm, grid, path)

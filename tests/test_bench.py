@@ -1,0 +1,63 @@
+"""The benchmark runs, and writes what it says it writes; the figures are this machine's own affair."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch.bench_rows import A2C, ROWS
+from tests.support import ROOT
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_short_benchmark_writes_every_figure(tmp_path: Path) -> None:
+    options = ("--games", "pong", "--rounds", "1", "--seconds", "1", "--population", "4")
+    found = subprocess.run(
+        [sys.executable, "-m", "launch.bench", *options],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=580, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    report = json.loads((tmp_path / "runs" / "bench" / "latest.json").read_text())
+    pong = report["games"]["pong"]
+    for row in ROWS:
+        for key in ("agent_steps_per_second", "agent_steps_per_cpu_second"):
+            assert pong[row][key] > 0
+    assert set(pong) - {A2C} == {
+        *ROWS, "system_over_environment", "ray_overhead", "system_milliseconds", "peak_pss_mib",
+        "seconds_to_first_rollout",
+    }  # fmt: skip
+    assert 0 < pong["system_over_environment"] < 1.5
+    assert set(pong["system_milliseconds"]) == {
+        "environment", "acting", "learning", "store", "ray_and_the_rest", "idle",
+    }  # fmt: skip
+    assert report["peak_pss_mib"] == pong["peak_pss_mib"] > 0
+    assert report["seconds_to_first_rollout"] == pong["seconds_to_first_rollout"] > 0
+    assert not list((tmp_path / "runs").glob("bench-*"))
+    assert not list(Path("/dev/shm").glob("*bench-pong-*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        (("--games", "breakout"), "--games takes pong, riverraid, got breakout"),
+        (("--rounds", "0"), "--rounds must be at least 1, got 0"),
+        (("--seconds", "nan"), "--seconds must be a positive number, got nan"),
+        (("--population", "0"), "--population must be at least one pathway a CPU"),
+    ],
+)
+def test_bad_options_are_answered_with_one_line(options: tuple[str, ...], answer: str) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "launch.bench", *options],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert found.returncode != 0
+    assert found.stderr.startswith("error: ")
+    assert answer in found.stderr
+    assert found.stderr.count("\n") == 1
