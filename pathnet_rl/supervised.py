@@ -130,14 +130,14 @@ class TaskRecord:
     """How one seed learned one task.
 
     Attributes:
-        generations: until a window's accuracy reached the threshold, or all of them.
-        censored: it never did.
+        generations: until a window's accuracy reached the threshold, or the limit.
+        censored: it never did, though there was a threshold.
         accuracy: [generations], the better of each generation's two windows.
         path: the best pathway's modules. overlap: how many of them were frozen before.
     """
 
     generations: int = 0
-    censored: bool = True
+    censored: bool = False
     accuracy: list[float] = field(default_factory=list)
     path: ActiveModules = ()
     overlap: int = 0
@@ -200,8 +200,9 @@ class _Seed:
         self.fitness[[first, second]] = accuracies
         record.generations += 1
         record.accuracy.append(max(accuracies))
-        record.censored = config.threshold is None or max(accuracies) < config.threshold
-        if not record.censored or record.generations == config.generations:
+        reached = config.threshold is not None and max(accuracies) >= config.threshold
+        record.censored = config.threshold is not None and not reached
+        if reached or record.generations == config.generations:
             return True
         if first != second:
             outcome = binary_tournament((first, accuracies[0]), (second, accuracies[1]))

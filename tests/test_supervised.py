@@ -234,6 +234,14 @@ def test_a_task_ends_at_the_threshold_or_is_censored() -> None:
     assert all(r is not None and r.censored and r.generations == 2 for pair in hard for r in pair)
 
 
+def test_without_a_threshold_a_task_ends_at_the_limit_and_is_not_censored() -> None:
+    for pair in records(SupervisedArm.PATHNET, generations=3, threshold=None):
+        for record in pair:
+            assert record is not None
+            assert record.generations == len(record.accuracy) == 3
+            assert not record.censored
+
+
 def test_controls_and_ablations_do_what_their_names_say() -> None:
     assert all(pair[0] is None for pair in records(SupervisedArm.INDEPENDENT))
     fixed = ((0, 1, 2),) * 3
