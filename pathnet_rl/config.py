@@ -45,6 +45,19 @@ class Settings(BaseModel):
             raise UserError(one_line(error, cls.section)) from error
 
 
+def check_width(width: int, modules: int) -> None:
+    """Refuse a pathway of N modules a layer in a grid of fewer.
+
+    Raises:
+        UserError: N is more than M.
+    """
+    if width > modules:
+        raise UserError(
+            f"a pathway cannot be wider than the grid: width N = {width} is more than"
+            f" modules M = {modules}"
+        )
+
+
 def one_line(error: ValidationError, section: str) -> str:
     """What pydantic found wrong with the fields of a section, in one line."""
     found = []
@@ -105,11 +118,7 @@ class GridConfig(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.width > self.modules:
-            raise UserError(
-                f"a pathway cannot be wider than the grid: width N = {self.width} is more than"
-                f" modules M = {self.modules}"
-            )
+        check_width(self.width, self.modules)
         return self
 
 

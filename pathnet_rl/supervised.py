@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pathnet_rl.arms import Switches
-from pathnet_rl.config import GridConfig, LinearModule, Settings
+from pathnet_rl.config import GridConfig, LinearModule, Settings, check_width
 from pathnet_rl.datasets import Task
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, Genotype, difference, no_modules, union
@@ -99,11 +99,7 @@ class SupervisedConfig(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.width > self.modules:
-            raise UserError(
-                f"a pathway cannot be wider than the grid: width N = {self.width} is more than"
-                f" modules M = {self.modules}"
-            )
+        check_width(self.width, self.modules)
         return self
 
     def grid(self, inputs: int) -> Grid:
