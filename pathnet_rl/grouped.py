@@ -149,7 +149,8 @@ class GroupedNetwork:
 
     def _apply(self, observations: torch.Tensor, watch: bool = False) -> torch.Tensor:
         """[G, B, A + 1] from [G, B, ...]; `watch` for units that are always 0."""
-        current = observations.float()
+        # A copy: what is kept for `backward` must not be standardised twice.
+        current = observations.to(torch.float32, copy=True)
         if len(self._grid.observation_shape) == 3:
             if self._grid.config.standardise_images:
                 standardise(current.flatten(0, 1))

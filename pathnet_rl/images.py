@@ -71,7 +71,8 @@ class ImageInputs:
             frames = np.ascontiguousarray(observations)
             prepare_bytes(frames, self._standardised, self._words[step], self._drop)
         else:
-            planes = torch.from_numpy(observations).float()
+            # A copy: what is float32 already would be changed under the environment's hands.
+            planes = torch.from_numpy(observations).to(torch.float32, copy=True)
             if self._standardised:
                 standardise(planes)
             else:

@@ -175,20 +175,20 @@ class ConvolutionLayer(Layer):
         super().prepare(weight.permute(0, 2, 3, 1).reshape(len(weight), -1))
 
     def responses(self, inputs: torch.Tensor, step: int) -> torch.Tensor:
-        self._columns_steps[step].copy_(self._windows(inputs, 0, self._row, self._kernel))
+        self._columns_steps[step].copy_(self._windows(inputs))
         return torch.addmm(self.bias, self._unfolded_steps[step], self._weight_columns)
 
-    def _windows(self, images: torch.Tensor, offset: int, width: int, rows: int) -> torch.Tensor:
-        """A view of [samples, H, W, C] images: a piece of the window under each output.
+    def _windows(self, images: torch.Tensor) -> torch.Tensor:
+        """A view of [samples, H, W, C] images: the window under each output.
 
-        Shape [samples, out H, out W, rows, width], from `offset` numbers behind a window's first.
+        Shape [samples, out H, out W, kernel, kernel x C].
         """
         image, row, pixel, _ = images.stride()
         stride = self.shape.stride
         return images.as_strided(
-            (len(images), *self.shape.output_shape[:2], rows, width),
+            (len(images), *self._columns.shape[1:]),
             (image, row * stride, pixel * stride, row, 1),
-            images.storage_offset() + offset,
+            images.storage_offset(),
         )
 
     def weight_gradient(self, inputs: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:

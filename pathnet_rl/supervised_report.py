@@ -131,17 +131,11 @@ def summarise(
             both = [(r, theirs[r.seed]) for r in mine if r.seed in theirs]
             if arm == control or not both:
                 continue
-            if by_accuracy:
-                pair = [
-                    np.array([final_accuracy(r) for r in side]) for side in zip(*both, strict=True)
-                ]
-                speedup[control] = ratio_interval(pair[0], pair[1])
-            else:
-                pair = [
-                    np.array([float(r.generations) for r in side])
-                    for side in zip(*both, strict=True)
-                ]
-                speedup[control] = ratio_interval(pair[1], pair[0])
+            sides = zip(*both, strict=True)
+            ours, others = (np.array([_measured(r, by_accuracy) for r in side]) for side in sides)
+            speedup[control] = (
+                ratio_interval(ours, others) if by_accuracy else ratio_interval(others, ours)
+            )
         generations = np.array([float(r.generations) for r in mine])
         summaries.append(
             ArmSummary(
