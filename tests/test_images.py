@@ -57,7 +57,9 @@ def test_bytes_are_scaled_and_rounded_as_torch_does(dtype: torch.dtype) -> None:
 def test_images_of_other_numbers_are_prepared_alike() -> None:
     seen = frames(np.random.default_rng(2))
     images = ImageInputs(SHAPE, 2, 4, True, torch.float32)
-    floats = images.prepare(seen.astype(np.float32), 0)
+    given = seen.astype(np.float32)
+    floats = images.prepare(given, 0)
+    np.testing.assert_array_equal(given, seen)  # They are the environment's.
     torch.testing.assert_close(floats, images.prepare(seen, 1), rtol=1e-4, atol=1e-5)
 
 
