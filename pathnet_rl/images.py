@@ -5,22 +5,39 @@ Axes: E environments, C frames (or channels) of H x W pixels.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pathnet_rl.errors import UserError
 from pathnet_rl.kernels import MEDIAN_STRIDE, prepare_bytes
+from pathnet_rl.tiles import LANE, MULTIPLIES_PAIRS
 
 
-def image_dtype(precision: str) -> torch.dtype:
-    """The number format of the first convolution: `precision` is a name of GridConfig.image_precision.
+def image_dtype(precision: str, pairs_fit: bool = True) -> torch.dtype:
+    """The number format of the first layer: `precision` is a name of GridConfig.image_precision.
 
-    bfloat16 halves its time on processors that multiply it and multiplies it on those that do not.
+    Args:
+        pairs_fit: the first layer's windows consist of whole pairs of numbers.
+
+    Raises:
+        UserError: bfloat16 is asked for and cannot be had.
     """
-    if precision == "auto":
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return torch.bfloat16 if native else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    if precision == "bfloat16":
+        if not MULTIPLIES_PAIRS:
+            raise UserError(
+                "this processor does not multiply bfloat16; use --grid.image-precision auto or float32"
+            )
+        if not pairs_fit:
+            raise UserError(
+                "bfloat16 images need a first layer that is a convolution over an even number of numbers a"
+                " line and step; use --grid.image-precision auto or float32"
+            )
+    halves = precision != "float32" and MULTIPLIES_PAIRS and pairs_fit
+    return torch.bfloat16 if halves else torch.float32
 
 
 def standardise(planes: torch.Tensor) -> None:
@@ -57,12 +74,18 @@ class ImageInputs:
     ) -> None:
         channels, height, width = shape
         self._standardised = standardised
-        self.images = torch.zeros(steps * environments, height, width, channels, dtype=dtype)
+        shape = (steps * environments, height, width, channels)
+        count = math.prod(shape)
+        flat = torch.zeros(count + LANE, dtype=dtype)
+        self.images = flat[:count].view(shape)
         self._steps = self.images.chunk(steps)
         half = dtype == torch.bfloat16
         self._drop = np.uint32(16 if half else 0)
-        words = self.images.view(torch.int16 if half else torch.int32).numpy()
-        self._words = words.view(np.uint16 if half else np.uint32).reshape(steps, environments, -1)
+        bits = flat.view(torch.int16 if half else torch.int32).numpy()
+        bits = bits.view(np.uint16 if half else np.uint32)
+        self._words = bits[:count].reshape(steps, environments, -1)
+        self.words: NDArray[Any] = bits if half else flat.numpy()
+        """`images` as the first layer takes them: flat, with LANE spare numbers; bfloat16 as uint16."""
 
     def prepare(self, observations: NDArray[np.generic], step: int) -> torch.Tensor:
         """[E, H, W, C] from [E, C, H, W], kept as one step of `images`."""

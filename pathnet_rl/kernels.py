@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+
+from pathnet_rl.tiles import LANE, MOST_POSITIONS, multiply, rectify, unrectify
 
 MEDIAN_STRIDE = 8
 """Every eighth pixel of every eighth row tells a frame's background."""
@@ -64,21 +67,250 @@ def prepare_bytes(
                 image[i * channels + c] = table[frame[i]]
 
 
-@numba.njit(cache=True, nogil=True)
-def add_windows(columns: Any, images: Any, stride: int) -> None:
-    """Add each window back to where it was cut from; windows may overlap.
+class Windows(NamedTuple):
+    """Where a layer's windows lie in its inputs. Steps count words of 4 bytes (tiles.py).
+
+    Attributes:
+        height, width: outputs of one sample. image: step to the next sample. down, across: steps to the
+            window of the next output. line: step to the next line of a window. lines: how many.
+        row: words of a line.
+    """
+
+    height: int
+    width: int
+    image: int
+    down: int
+    across: int
+    line: int
+    lines: int
+    row: int
+
+
+def tile_positions(width: int) -> int:
+    """How many of `width` outputs side by side are one tile; the last tile may overlap the one before."""
+    return -(-width // -(-width // MOST_POSITIONS))
+
+
+@functools.cache
+def forward_kernel(positions: int, outputs: int, pairs: bool) -> Any:
+    """The forward pass of a layer whose outputs come in tiles of `positions`, compiled when first called.
 
     Args:
-        columns: [samples, out H, out W, kernel, kernel x C] float32.
-        images: [samples, H, W x C] float32, added to.
+        outputs: of a module, k. pairs: inputs and weights are pairs of bfloat16.
     """
-    samples, height, width, kernel, row = columns.shape
-    across = stride * row // kernel
-    for sample in range(samples):
-        for y in range(height):
-            for x in range(width):
-                for line in range(kernel):
-                    target = images[sample, y * stride + line, x * across : x * across + row]
-                    window = columns[sample, y, x, line]
+
+    @numba.njit(cache=True, nogil=True)
+    def forward(
+        inputs: Any,
+        begin: int,
+        samples: int,
+        windows: Windows,
+        weights: Any,
+        bias: Any,
+        modules: int,
+        kept: Any,
+        sums: Any,
+        row: int,
+    ) -> None:
+        """Fill rows of `kept` [rows, lanes] and `sums` [rows, k], from `row` on, from `begin` words on."""
+        lanes = len(bias)
+        responses = np.empty((positions, lanes), np.float32)
+        tiles = -(-windows.width // positions)
+        source, target = inputs.ctypes.data, responses.ctypes.data
+        for sample in range(samples):
+            for y in range(windows.height):
+                for tile in range(tiles):
+                    x = min(tile * positions, windows.width - positions)
+                    at = begin + sample * windows.image + y * windows.down + x * windows.across
+                    multiply(
+                        target, lanes, bias.ctypes.data, 0,
+                        source + 4 * at, windows.across, windows.line, 1,
+                        weights.ctypes.data, windows.row * lanes, lanes,
+                        windows.lines, windows.row, lanes, positions, pairs,
+                    )  # fmt: skip
+                    for p in range(positions):
+                        at = row + (sample * windows.height + y) * windows.width + x + p
+                        rectify(
+                            target + 4 * p * lanes,
+                            kept.ctypes.data + at * lanes,
+                            sums.ctypes.data + 4 * at * outputs,
+                            modules,
+                            outputs,
+                        )
+
+    return forward
+
+
+@functools.cache
+def backward_kernel(positions: int, outputs: int) -> Any:
+    """The backward pass of a layer of float32 inputs; see `forward_kernel`."""
+
+    @numba.njit(cache=True, nogil=True)
+    def backward(
+        inputs: Any,
+        samples: int,
+        windows: Windows,
+        weights: Any,
+        modules: int,
+        trainable: int,
+        upstream: Any,
+        kept: Any,
+        gradient: Any,
+        totals: Any,
+        below: Any,
+    ) -> None:
+        """Add to the gradients of weights, biases and inputs.
+
+        Args:
+            weights: [n k, lines, padded row]. upstream: [rows, k]. trainable: outputs of the modules that
+                learn, which come first. gradient: [padded n k, lines, padded row]. totals: [lanes].
+            below: like `inputs`, or empty if their gradient is not wanted.
+        """
+        lanes = kept.shape[1]
+        padded = gradient.shape[2]
+        count = windows.height * windows.width
+        raw = np.zeros((count, lanes), np.float32)
+        zeros = np.zeros(padded, np.float32)
+        columns = np.empty((positions, padded), np.float32)
+        tiles = -(-windows.width // positions)
+        for sample in range(samples):
+            for place in range(count):
+                at = sample * count + place
+                unrectify(
+                    upstream.ctypes.data + 4 * at * outputs,
+                    kept.ctypes.data + at * lanes,
+                    raw.ctypes.data + 4 * place * lanes,
+                    totals.ctypes.data,
+                    modules,
+                    outputs,
+                )
+            for first in range(0, trainable, LANE):
+                for line in range(windows.lines):
+                    target = gradient[first:, line:].ctypes.data
+                    multiply(
+                        target, windows.lines * padded, target, windows.lines * padded,
+                        raw.ctypes.data + 4 * first, 1, windows.width * lanes, lanes,
+                        inputs.ctypes.data + 4 * (sample * windows.image + line * windows.line),
+                        windows.down, windows.across,
+                        windows.height, windows.width, padded, LANE, False,
+                    )  # fmt: skip
+            for y in range(windows.height if len(below) else 0):
+                for tile in range(tiles):
+                    x = min(tile * positions, windows.width - positions)
+                    for line in range(windows.lines):
+                        multiply(
+                            columns.ctypes.data, padded, zeros.ctypes.data, 0,
+                            raw[y * windows.width + x :].ctypes.data, lanes, 0, 1,
+                            weights[0, line:].ctypes.data, 0, windows.lines * padded,
+                            1, modules * outputs, padded, positions, False,
+                        )  # fmt: skip
+                        for p in range(tile * positions - x, positions):
+                            at = sample * windows.image + y * windows.down + line * windows.line
+                            at += (x + p) * windows.across
+                            target_row = below[at : at + windows.row]
+                            column = columns[p]
+                            for number in range(windows.row):
+                                target_row[number] += column[number]
+
+    return backward
+
+
+@functools.cache
+def backward_pairs_kernel(outputs: int) -> Any:
+    """The backward pass of a first layer on bfloat16 images: the gradients of its weights and biases.
+
+    A product of pairs adds up two positions, so two windows side by side are interleaved, and so are
+    their gradients, which are rounded to bfloat16.
+    """
+
+    @numba.njit(cache=True, nogil=True)
+    def backward(
+        inputs: Any,
+        samples: int,
+        windows: Windows,
+        modules: int,
+        trainable: int,
+        upstream: Any,
+        kept: Any,
+        gradient: Any,
+        totals: Any,
+    ) -> None:
+        """Add to `gradient` [padded n k, lines, padded row] and `totals` [lanes].
+
+        Args:
+            inputs: the images as uint16. windows: in pairs. upstream: [rows, k].
+        """
+        lanes = kept.shape[1]
+        padded = gradient.shape[2]
+        height, width = windows.height, windows.width
+        half = (width + 1) // 2
+        row, across, line_step = 2 * windows.row, 2 * windows.across, 2 * windows.line
+        steps = windows.down // windows.line
+        lines = (height - 1) * steps + windows.lines
+        raw = np.zeros((height * width + 1, lanes), np.float32)
+        bits = raw.view(np.uint32)
+        gradients = np.zeros((height, half, lanes), np.uint32)
+        windows_side_by_side = np.zeros((lines, half, padded), np.uint32)
+        for sample in range(samples):
+            for place in range(height * width):
+                at = sample * height * width + place
+                unrectify(
+                    upstream.ctypes.data + 4 * at * outputs,
+                    kept.ctypes.data + at * lanes,
+                    raw.ctypes.data + 4 * place * lanes,
+                    totals.ctypes.data,
+                    modules,
+                    outputs,
+                )
+            for y in range(height):
+                for pair in range(half):
+                    left = bits[y * width + 2 * pair]
+                    # The last row is zeros: a last output without a neighbour.
+                    right = bits[y * width + 2 * pair + 1 if 2 * pair + 1 < width else -1]
+                    both = gradients[y, pair]
+                    for o in range(lanes):
+                        low = (left[o] + ((left[o] >> 16) & 1) + 0x7FFF) >> 16
+                        high = (right[o] + ((right[o] >> 16) & 1) + 0x7FFF) & 0xFFFF0000
+                        both[o] = low | high
+            for line in range(lines):
+                for pair in range(half):
+                    at = sample * 2 * windows.image + line * line_step + 2 * pair * across
+                    left_words = inputs[at : at + row]
+                    at += across if 2 * pair + 1 < width else 0
+                    right_words = inputs[at : at + row]
+                    words = windows_side_by_side[line, pair]
                     for number in range(row):
-                        target[number] += window[number]
+                        words[number] = np.uint32(left_words[number]) | (
+                            np.uint32(right_words[number]) << np.uint32(16)
+                        )
+            for first in range(0, trainable, LANE):
+                for line in range(windows.lines):
+                    target = gradient[first:, line:].ctypes.data
+                    multiply(
+                        target, windows.lines * padded, target, windows.lines * padded,
+                        gradients.ctypes.data + 4 * first, 1, half * lanes, lanes,
+                        windows_side_by_side[line:].ctypes.data, steps * half * padded, padded,
+                        height, half, padded, LANE, True,
+                    )  # fmt: skip
+
+    return backward
+
+
+@numba.njit(cache=True, nogil=True)
+def rmsprop_rows(
+    parameters: Any,
+    squares: Any,
+    rows: Any,
+    gradients: Any,
+    rate: np.float32,
+    decay: np.float32,
+    epsilon: np.float32,
+) -> None:
+    """`optimizer.shared_rmsprop`, in one pass over memory."""
+    rest = np.float32(1.0) - decay
+    for n in range(len(rows)):
+        theta, mean, gradient = parameters[rows[n]], squares[rows[n]], gradients[n]
+        for i in range(len(gradient)):
+            square = decay * mean[i] + rest * gradient[i] * gradient[i]
+            mean[i] = square
+            theta[i] -= rate * gradient[i] / np.sqrt(square + epsilon)

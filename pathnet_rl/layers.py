@@ -1,203 +1,196 @@
 """The layers of one pathway at work: forward a step at a time, backward over a rollout. By hand, for speed.
 
 Axes: T steps, E environments, B = T x E samples; n active modules of k outputs in a layer. Arrays are
-channels-last throughout, in which the first convolution's weight gradient costs a quarter of what it
-costs otherwise.
+channels-last throughout: a line of a window is contiguous, and the compiled loops (kernels.py) take
+windows where they lie. What is read or written as vectors is padded to `lanes`.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pathnet_rl.grid import ModuleLayer
-from pathnet_rl.kernels import add_windows
+from pathnet_rl.kernels import (
+    Windows,
+    backward_kernel,
+    backward_pairs_kernel,
+    forward_kernel,
+    tile_positions,
+)
+from pathnet_rl.tiles import LANE
+
+Floats = NDArray[np.float32]
+
+
+def padded(count: int) -> int:
+    """The next multiple of LANE."""
+    return -(-count // LANE) * LANE
+
+
+def pairs_fit(shape: ModuleLayer) -> bool:
+    """Lines of windows and steps between them consist of whole pairs of numbers."""
+    if not shape.convolutional:
+        return False
+    counts = shape.weight_shape[3], shape.stride, shape.input_shape[1]
+    return all(count * shape.weight_shape[1] % 2 == 0 for count in counts)
+
+
+def windows_of(shape: ModuleLayer, samples: int, numbers_a_word: int) -> tuple[int, Windows]:
+    """Where the windows of so many samples lie, and how many images that are.
+
+    A linear layer's samples are the outputs of one image, side by side: each sees all of a sample.
+    """
+    if not shape.convolutional:
+        features = shape.fan_in
+        return 1, Windows(1, samples, 0, 0, features, features, 1, features)
+    height, width, _ = shape.output_shape
+    pixel = shape.weight_shape[1]
+    line = shape.input_shape[1] * pixel
+    steps = (
+        math.prod(shape.input_shape),
+        shape.stride * line,
+        shape.stride * pixel,
+        line,
+    )
+    image, down, across, line = (step // numbers_a_word for step in steps)
+    row = shape.weight_shape[3] * pixel // numbers_a_word
+    return samples, Windows(height, width, image, down, across, line, shape.weight_shape[2], row)
 
 
 class Layer:
     """One layer at work: buffers for T + 1 steps of E samples, and the prepared weights of the current path.
 
-    A layer is three matrix products: inputs times weights, ReLU, times stacked identity matrices,
-    which sums the modules (2.4 times as fast as sum() over an axis of 4).
-
     Args:
+        inputs: [samples x input numbers], flat, and LANE spare numbers: float32, or bfloat16 as uint16.
         most_modules: the largest number of active modules. steps: T + 1. environments: E.
-        dtype: of the activations and the products; weights and gradients are float32.
     """
 
     def __init__(
         self,
         shape: ModuleLayer,
+        inputs: NDArray[Any],
         most_modules: int,
         steps: int,
         environments: int,
-        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.shape, self._steps, self._dtype = shape, steps, dtype
-        samples = steps * environments
-        self.positions = math.prod(shape.output_shape) // shape.outputs
-        self._rows = samples * self.positions
-        self._activations = torch.zeros(self._rows * most_modules * shape.outputs, dtype=dtype)
-        self.summed = torch.zeros(samples, *shape.output_shape)
-        self._summed_steps = self.summed.chunk(steps)
-        self._sums_steps = self.summed.view(-1, shape.outputs).chunk(steps)
-        self._stacked_identity = torch.eye(shape.outputs, dtype=dtype).repeat(most_modules, 1)
-        self._kept: dict[int, tuple[torch.Tensor, tuple[torch.Tensor, ...]]] = {}
+        self.shape = shape
+        self._inputs = inputs
+        self._numbers_a_word = 2 if inputs.dtype == np.uint16 else 1
+        outputs = shape.outputs
+        self._positions = math.prod(shape.output_shape) // outputs
+        rows = steps * environments * self._positions
+        self.outputs = np.zeros(rows * outputs + LANE, np.float32)
+        self._sums = self.outputs[: rows * outputs].reshape(rows, outputs)
+        self._kept_bytes = np.zeros(rows * padded(most_modules * outputs), np.uint8)
+        self._lines = shape.weight_shape[2] if shape.convolutional else 1
+        self._row = shape.fan_in // self._lines
+        self._step_words = environments * math.prod(shape.input_shape) // self._numbers_a_word
+        self._step_rows = environments * self._positions
+        self._samples, self._windows = windows_of(shape, environments, self._numbers_a_word)
+        self._forward = forward_kernel(
+            tile_positions(self._windows.width), outputs, self._numbers_a_word == 2
+        )
+        # By module, as the gradient of the inputs takes them.
+        self._weights_by_module = torch.zeros(
+            most_modules * outputs, self._lines, padded(self._row)
+        )
+
+    @property
+    def summed(self) -> Floats:
+        """Outputs of all steps, [samples x positions, k]."""
+        return self._sums
 
     def load(self, rows: torch.Tensor, trainable: int) -> None:
         """Prepare the numbers of the active modules, [n, module_size], trainable ones first."""
         shape = self.shape
-        self.trainable = trainable
+        self._modules, self.trainable = len(rows), trainable
         columns = len(rows) * shape.outputs
-        self.prepare(rows[:, : shape.weights].reshape(columns, *shape.weight_shape[1:]))
-        self.bias = rows[:, shape.weights :].flatten().to(self._dtype)
-        if columns not in self._kept:
-            # Views of one buffer: a slice costs as much as a small product, so it is taken once.
-            views = self._activations[: self._rows * columns].view(self._rows, columns)
-            self._kept[columns] = views, views.chunk(self._steps)
-        self.activations, self._activations_steps = self._kept[columns]
-        self._identities = self._stacked_identity[:columns]
+        lanes = padded(columns)
+        by_module = self._weights_by_module[:columns, :, : self._row]
+        by_module.copy_(self._by_line(rows[:, : shape.weights]))
+        words = shape.fan_in // self._numbers_a_word
+        weights = torch.zeros(words, lanes, self._numbers_a_word)
+        weights[:, :columns] = by_module.reshape(columns, words, -1).transpose(0, 1)
+        if self._numbers_a_word == 2:
+            weights = weights.bfloat16().view(torch.int16)
+        self._weights = weights.numpy()
+        bias = np.zeros(lanes, np.float32)
+        bias[:columns] = rows[:, shape.weights :].flatten()
+        self._bias = bias
+        self._kept = self._kept_bytes[: len(self._sums) * lanes].reshape(-1, lanes)
 
-    def prepare(self, weight: torch.Tensor) -> None:
-        """Lay out the weights, [n k, ...] as torch has them, as `responses` wants them."""
-        self.weight = weight
-        self._weight_columns = weight.t()
+    def _by_line(self, weights: torch.Tensor) -> torch.Tensor:
+        """[n k, lines, row] of [n, weights] in torch's order."""
+        shape = self.shape
+        if not shape.convolutional:
+            return weights.reshape(-1, 1, shape.fan_in)
+        torch_order = weights.reshape(-1, *shape.weight_shape[1:])
+        return torch_order.permute(0, 2, 3, 1).reshape(-1, self._lines, self._row)
 
-    def responses(self, inputs: torch.Tensor, step: int) -> torch.Tensor:
-        """Before the ReLU: [E x positions, n k]."""
-        return torch.addmm(self.bias, inputs.reshape(len(inputs), -1), self._weight_columns)
+    def forward(self, step: int) -> None:
+        """Take in one step's inputs; the outputs and what `backward` needs are kept."""
+        self._forward(
+            self._inputs,
+            step * self._step_words,
+            self._samples,
+            self._windows,
+            self._weights,
+            self._bias,
+            self._modules,
+            self._kept,
+            self._sums,
+            step * self._step_rows,
+        )
 
-    def weight_gradient(self, inputs: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:
-        """[trainable x k, ...] as torch has weights; `learned` is the gradient of the responses."""
-        return learned.t() @ inputs.reshape(len(inputs), -1)
-
-    def input_gradient(self, inputs: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
-        """[B, *input_shape]; `raw` is the gradient of the responses, [B x positions, n k]."""
-        return raw @ self.weight
-
-    def forward(self, inputs: torch.Tensor, step: int) -> torch.Tensor:
-        """Summed outputs [E, *output_shape] of one step's inputs [E, *input_shape], kept for `backward`."""
-        kept = self._activations_steps[step]
-        torch.clamp_min(self.responses(inputs, step), 0.0, out=kept)
-        self.sum_modules_into(self._sums_steps[step], kept)
-        return self._summed_steps[step]
-
-    def sum_modules_into(self, sums: torch.Tensor, kept: torch.Tensor) -> None:
-        """Add up the modules at each position: [E x positions, n k] to [E x positions, k]."""
-        torch.mm(kept, self._identities, out=sums)
+    def dead_units(self, samples: int) -> float:
+        """The share of units that were 0 in the first so many samples; a convolution's are its kernels."""
+        kept = self._kept[: samples * self._positions, : self._modules * self.shape.outputs]
+        return float(1.0 - kept.any(axis=0).mean())
 
     def backward(
-        self, inputs: torch.Tensor, upstream: torch.Tensor, need_inputs: bool
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Gradients of the trainable rows [trainable, module_size] and of the inputs.
+        self, samples: int, upstream: Floats, need_inputs: bool
+    ) -> tuple[torch.Tensor, Floats | None]:
+        """Gradients of the trainable rows [trainable, module_size] and of the inputs, flat.
 
         Args:
-            inputs: [B, *input_shape]. upstream: gradient of the summed outputs, [B, *output_shape].
+            upstream: gradient of the outputs of the first so many samples, [samples x positions, k].
         """
         shape = self.shape
-        kept = self.activations[: len(inputs) * self.positions]
-        # Spreading over the modules by a product, then masking: a quarter of the time of where().
-        spread = upstream.reshape(-1, shape.outputs).to(self._dtype)
-        raw = spread @ self._identities.t()
-        torch.ops.aten.threshold_backward.grad_input(raw, kept, 0.0, grad_input=raw)
-        gradient = torch.empty(self.trainable, shape.module_size)
-        if self.trainable:
-            learned = raw[:, : self.trainable * shape.outputs]
-            weights = self.weight_gradient(inputs, learned)
-            gradient[:, : shape.weights] = weights.reshape(self.trainable, -1)
-            biases = learned.sum(0, dtype=torch.float32)
-            gradient[:, shape.weights :] = biases.view(self.trainable, -1)
-        return gradient, self.input_gradient(inputs, raw) if need_inputs else None
-
-
-class ImageLayer(Layer):
-    """The first convolution, on images: oneDNN is fastest here, and nothing lies below it."""
-
-    def prepare(self, weight: torch.Tensor) -> None:
-        self.weight = weight.to(self._dtype, memory_format=torch.channels_last)
-
-    def responses(self, inputs: torch.Tensor, step: int) -> torch.Tensor:
-        images = inputs.permute(0, 3, 1, 2)
-        outputs = torch.conv2d(images, self.weight, self.bias, stride=self.shape.stride)
-        return outputs.permute(0, 2, 3, 1).reshape(-1, len(self.bias))
-
-    def sum_modules_into(self, sums: torch.Tensor, kept: torch.Tensor) -> None:
-        if self._dtype == torch.float32:
-            super().sum_modules_into(sums, kept)
+        learned = self.trainable * shape.outputs
+        images, windows = windows_of(shape, samples, self._numbers_a_word)
+        weights = np.zeros((padded(learned), self._lines, padded(self._row)), np.float32)
+        biases = np.zeros(self._kept.shape[1], np.float32)
+        below = np.zeros(samples * math.prod(shape.input_shape) if need_inputs else 0, np.float32)
+        counts = self._modules, learned
+        if self._numbers_a_word == 2:
+            backward_pairs_kernel(shape.outputs)(
+                self._inputs, images, windows, *counts, upstream, self._kept, weights, biases
+            )
         else:
-            sums.copy_(torch.mm(kept, self._identities))
-
-    def weight_gradient(self, inputs: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:
-        shape = self.shape
-        upstream = learned.reshape(len(inputs), *shape.output_shape[:2], -1).permute(0, 3, 1, 2)
-        _, gradient, _ = torch.ops.aten.convolution_backward(
-            upstream,
-            inputs.permute(0, 3, 1, 2),
-            self.weight[: learned.shape[1]],
-            None,
-            [shape.stride, shape.stride],
-            [0, 0],
-            [1, 1],
-            False,
-            [0, 0],
-            1,
-            [False, True, False],
+            backward_kernel(tile_positions(windows.width), shape.outputs)(
+                self._inputs,
+                images,
+                windows,
+                self._weights_by_module.numpy(),
+                *counts,
+                upstream,
+                self._kept,
+                weights,
+                biases,
+                below,
+            )
+        gradient = torch.empty(self.trainable, shape.module_size)
+        by_line = torch.from_numpy(weights[:learned, :, : self._row])
+        if shape.convolutional:
+            _, channels, height, width = shape.weight_shape
+            by_line = by_line.reshape(learned, height, width, channels).permute(0, 3, 1, 2)
+        gradient[:, : shape.weights] = by_line.reshape(self.trainable, shape.weights)
+        gradient[:, shape.weights :] = torch.from_numpy(biases[:learned]).view(
+            self.trainable, shape.outputs
         )
-        return gradient  # type: ignore[no-any-return]
-
-
-class ConvolutionLayer(Layer):
-    """A later convolution, as a product with the unfolded inputs, which are kept for learning.
-
-    On such small arrays that takes half the time of oneDNN's convolution.
-    """
-
-    def __init__(
-        self,
-        shape: ModuleLayer,
-        most_modules: int,
-        steps: int,
-        environments: int,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(shape, most_modules, steps, environments, dtype)
-        self._kernel, self._channels = shape.weight_shape[2], shape.weight_shape[1]
-        # A row of a kernel is contiguous in a channels-last array.
-        self._row = self._kernel * self._channels
-        samples = steps * environments
-        self._columns = torch.zeros(samples, *shape.output_shape[:2], self._kernel, self._row)
-        self._columns_steps = self._columns.chunk(steps)
-        self._unfolded = self._columns.view(-1, shape.fan_in)
-        self._unfolded_steps = self._unfolded.chunk(steps)
-
-    def prepare(self, weight: torch.Tensor) -> None:
-        super().prepare(weight.permute(0, 2, 3, 1).reshape(len(weight), -1))
-
-    def responses(self, inputs: torch.Tensor, step: int) -> torch.Tensor:
-        self._columns_steps[step].copy_(self._windows(inputs))
-        return torch.addmm(self.bias, self._unfolded_steps[step], self._weight_columns)
-
-    def _windows(self, images: torch.Tensor) -> torch.Tensor:
-        """A view of [samples, H, W, C] images: the window under each output.
-
-        Shape [samples, out H, out W, kernel, kernel x C].
-        """
-        image, row, pixel, _ = images.stride()
-        stride = self.shape.stride
-        return images.as_strided(
-            (len(images), *self._columns.shape[1:]),
-            (image, row * stride, pixel * stride, row, 1),
-            images.storage_offset(),
-        )
-
-    def weight_gradient(self, inputs: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:
-        gradient = learned.t() @ self._unfolded[: len(learned)]
-        torch_order = gradient.view(-1, self._kernel, self._kernel, self._channels)
-        return torch_order.permute(0, 3, 1, 2)
-
-    def input_gradient(self, inputs: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
-        columns = (raw @ self.weight).view(len(inputs), *self._columns.shape[1:])
-        gradient = torch.zeros_like(inputs)
-        add_windows(columns.numpy(), gradient.flatten(2).numpy(), self.shape.stride)
-        return gradient
+        return gradient, below if need_inputs else None

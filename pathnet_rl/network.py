@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from pathnet_rl.grid import Grid
 from pathnet_rl.images import ImageInputs, image_dtype
-from pathnet_rl.layers import ConvolutionLayer, ImageLayer, Layer
+from pathnet_rl.layers import Layer, pairs_fit
+from pathnet_rl.tiles import LANE
 
 
 @dataclass(frozen=True)
@@ -63,33 +64,27 @@ class PathwayNetwork:
         samples = (steps + 1) * environments
         first = grid.layers[0]
         self._images: ImageInputs | None = None
-        dtype = torch.float32
         if len(grid.observation_shape) == 3:
-            if first.convolutional:
-                dtype = image_dtype(grid.config.image_precision)
             self._images = ImageInputs(
                 grid.observation_shape,
                 steps + 1,
                 environments,
                 grid.config.standardise_images,
-                dtype,
+                image_dtype(grid.config.image_precision, pairs_fit(first)),
             )
-            self._inputs = self._images.images
+            inputs = self._images.words
         else:
-            self._inputs = torch.zeros(samples, *first.input_shape)
+            inputs = np.zeros(samples * first.fan_in + LANE, np.float32)
+            self._vectors = inputs[: samples * first.fan_in].reshape(samples, first.fan_in)
         self._layers: list[Layer] = []
-        for depth, layer in enumerate(grid.layers):
-            kind = Layer if not layer.convolutional else ConvolutionLayer if depth else ImageLayer
-            self._layers.append(
-                kind(
-                    layer,
-                    most_modules,
-                    steps + 1,
-                    environments,
-                    torch.float32 if depth else dtype,
-                )
-            )
+        for shape in grid.layers:
+            layer = Layer(shape, inputs, most_modules, steps + 1, environments)
+            self._layers.append(layer)
+            inputs = layer.outputs
         self._features = grid.heads[0].features if grid.heads else 0
+        features = self._layers[-1].summed.reshape(samples, -1)
+        self._last = torch.from_numpy(features)
+        self._last_steps = self._last.chunk(steps + 1)
         self._outputs = torch.zeros(samples, actions + 1)
         self._outputs_steps = self._outputs.chunk(steps + 1)
         arrays = [outputs.numpy() for outputs in self._outputs_steps]
@@ -116,14 +111,20 @@ class PathwayNetwork:
         The returned arrays are views: they change when the same step is computed again.
         """
         if self._images is not None:
-            current = self._images.prepare(observations, step)
+            self._images.prepare(observations, step)
         else:
-            current = self._inputs[step * self.environments : (step + 1) * self.environments]
-            current.copy_(torch.from_numpy(observations))
+            first = step * self.environments
+            self._vectors[first : first + self.environments] = observations.reshape(
+                self.environments, -1
+            )
         for layer in self._layers:
-            current = layer.forward(current, step)
-        flat = current.view(self.environments, -1)
-        torch.addmm(self._head_bias, flat, self._head_columns, out=self._outputs_steps[step])
+            layer.forward(step)
+        torch.addmm(
+            self._head_bias,
+            self._last_steps[step],
+            self._head_columns,
+            out=self._outputs_steps[step],
+        )
         return self._results[step]
 
     def outputs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -137,11 +138,7 @@ class PathwayNetwork:
         A convolution's units are its kernels.
         """
         samples = self.steps * self.environments
-        shares = []
-        for layer in self._layers:
-            kept = layer.activations[: samples * layer.positions]
-            shares.append(float((kept.amax(0) <= 0.0).float().mean()))
-        return max(shares)
+        return max(layer.dead_units(samples) for layer in self._layers)
 
     @torch.no_grad()
     def backward(
@@ -152,15 +149,13 @@ class PathwayNetwork:
         upstream = torch.from_numpy(
             np.concatenate([gradient_logits, gradient_values[:, None]], axis=1)
         )
-        features = self._layers[-1].summed[:batch].reshape(batch, -1)
-        head = torch.cat([(upstream.t() @ features).view(-1), upstream.sum(0)])
-        current = upstream @ self._head
+        head = torch.cat([(upstream.t() @ self._last[:batch]).view(-1), upstream.sum(0)])
+        current = (upstream @ self._head).numpy()
         gradients: list[torch.Tensor] = []
         for depth in range(len(self._layers) - 1, -1, -1):
-            inputs = self._layers[depth - 1].summed if depth else self._inputs
-            gradient, below = self._layers[depth].backward(
-                inputs[:batch], current, need_inputs=depth > 0
-            )
+            layer = self._layers[depth]
+            rows = current.reshape(-1, layer.shape.outputs)
+            gradient, below = layer.backward(batch, rows, need_inputs=depth > 0)
             gradients.append(gradient)
             if below is not None:
                 current = below

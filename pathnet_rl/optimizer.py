@@ -6,13 +6,19 @@ optimizer, so this one is written out.
 
 from __future__ import annotations
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
+
+from pathnet_rl.kernels import rmsprop_rows
+
+Floats = NDArray[np.float32]
 
 
 def shared_rmsprop(
-    parameters: torch.Tensor,
-    squares: torch.Tensor,
-    gradients: torch.Tensor,
+    parameters: Floats,
+    squares: Floats,
+    rows: NDArray[np.int64],
+    gradients: Floats,
     rate: float,
     decay: float,
     epsilon: float,
@@ -20,12 +26,11 @@ def shared_rmsprop(
     """One step in place: g <- decay g + (1 - decay) d^2; theta <- theta - rate d / sqrt(g + epsilon).
 
     Args:
-        parameters: theta, float32, any shape.
-        squares: g, the running mean of squared gradients, same shape.
-        gradients: d, same shape; not changed.
+        parameters: theta, [M, size]. squares: g, the running mean of squared gradients, same shape.
+        rows: which of the M rows to step, n of them. gradients: d, [n, size].
     """
-    squares.mul_(decay).addcmul_(gradients, gradients, value=1.0 - decay)
-    parameters.addcdiv_(gradients, (squares + epsilon).sqrt_(), value=-rate)
+    constants = np.float32(rate), np.float32(decay), np.float32(epsilon)
+    rmsprop_rows(parameters, squares, rows, gradients, *constants)
 
 
 def annealed(rate: float, done: int, total: int) -> float:

@@ -11,6 +11,7 @@ Counters have one slot for each worker and only that worker writes it, so nothin
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from pathnet_rl.genotype import ActiveModules, difference, union
 from pathnet_rl.grid import Grid
 from pathnet_rl.network import PathwayWeights
 from pathnet_rl.optimizer import annealed, shared_rmsprop
+
+Floats = NDArray[np.float32]
 
 MAGIC = 0x5061_7468_4E65_74  # "PathNet"
 LAYOUT_VERSION = 1
@@ -58,8 +61,14 @@ class GridStore:
         numbers = buffer[header * 8 :].view(np.float32)
         self.parameters = torch.from_numpy(numbers[: grid.size])
         self.squares = torch.from_numpy(numbers[grid.size :])
-        self._layers = [
-            (layer.rows(self.parameters), layer.rows(self.squares)) for layer in grid.layers
+        self._layers = [layer.rows(self.parameters) for layer in grid.layers]
+        self._rows: list[tuple[Floats, Floats]] = [
+            (layer.rows(self.parameters).numpy(), layer.rows(self.squares).numpy())
+            for layer in grid.layers
+        ]
+        self._heads: list[tuple[Floats, Floats]] = [
+            (head.numbers(self.parameters).numpy()[None], head.numbers(self.squares).numpy()[None])
+            for head in grid.heads
         ]
 
     @classmethod
@@ -161,7 +170,7 @@ class GridStore:
         fixed = difference(union(path, always), learned)
         layers = tuple(
             parameters[list(mine + others)]
-            for (parameters, _), mine, others in zip(self._layers, learned, fixed, strict=True)
+            for parameters, mine, others in zip(self._layers, learned, fixed, strict=True)
         )
         head = self.grid.heads[task].numbers(self.parameters).clone()
         return PathwayWeights(layers, head, tuple(len(mine) for mine in learned))
@@ -174,7 +183,7 @@ class GridStore:
         """
         layers = tuple(
             parameters[list(modules)]
-            for (parameters, _), modules in zip(self._layers, path, strict=True)
+            for parameters, modules in zip(self._layers, path, strict=True)
         )
         head = self.grid.heads[task].numbers(self.parameters).clone()
         return PathwayWeights(layers, head, (0,) * self.grid.depth)
@@ -197,21 +206,16 @@ class GridStore:
         rate = self.learning_rate
         decay, epsilon = self.learning.rmsprop_decay, self.learning.rmsprop_epsilon
 
-        def step(parameters: torch.Tensor, squares: torch.Tensor, gradient: torch.Tensor) -> None:
-            shared_rmsprop(parameters, squares, gradient, rate, decay, epsilon)
+        def step(
+            blocks: tuple[Floats, Floats], rows: Iterable[int], gradient: torch.Tensor
+        ) -> None:
+            numbers = np.fromiter(rows, np.int64)
+            shared_rmsprop(*blocks, numbers, gradient.numpy(), rate, decay, epsilon)
 
         learned = difference(path, self.frozen)
-        for (parameters, squares), modules, gradient in zip(
-            self._layers, learned, gradients.layers, strict=True
-        ):
-            if modules:
-                rows = torch.tensor(modules)
-                new_parameters, new_squares = parameters[rows], squares[rows]
-                step(new_parameters, new_squares, gradient)
-                squares[rows] = new_squares
-                parameters[rows] = new_parameters
-        head = self.grid.heads[task]
-        step(head.numbers(self.parameters), head.numbers(self.squares), gradients.head)
+        for blocks, modules, gradient in zip(self._rows, learned, gradients.layers, strict=True):
+            step(blocks, modules, gradient)
+        step(self._heads[task], (0,), gradients.head[None])
         self._counters[0, worker] += agent_steps
         self._counters[1, worker] += 1
 

@@ -7,20 +7,31 @@ import math
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from pathnet_rl.optimizer import annealed, shared_rmsprop
 
 RATE, DECAY = 7e-4, 0.99
 
+Floats = NDArray[np.float32]
+
+
+def step(parameters: Floats, squares: Floats, gradients: Floats, epsilon: float) -> None:
+    """One step on a block of one row."""
+    rows = np.zeros(1, np.int64)
+    blocks = parameters[None], squares[None]
+    shared_rmsprop(*blocks, rows, gradients[None], RATE, DECAY, epsilon)
+
 
 @pytest.mark.parametrize("epsilon", [0.1, 1e-5])
 def test_thirty_steps_equal_the_literal_loop(epsilon: float) -> None:
     rng = np.random.default_rng(0)
-    parameters, squares = torch.randn(6, generator=torch.Generator().manual_seed(0)), torch.zeros(6)
-    theta, g = parameters.double().tolist(), [0.0] * 6
+    parameters = rng.standard_normal(6).astype(np.float32)
+    squares = np.zeros(6, np.float32)
+    theta, g = parameters.tolist(), [0.0] * 6
     for _ in range(30):
         gradients = rng.standard_normal(6).astype(np.float32)
-        shared_rmsprop(parameters, squares, torch.from_numpy(gradients), RATE, DECAY, epsilon)
+        step(parameters, squares, gradients, epsilon)
         for i in range(6):
             d = float(gradients[i])
             g[i] = DECAY * g[i] + (1 - DECAY) * d * d
@@ -31,8 +42,8 @@ def test_thirty_steps_equal_the_literal_loop(epsilon: float) -> None:
 
 def test_epsilon_is_inside_the_root_as_it_is_not_in_torchs_rmsprop() -> None:
     epsilon = 0.1
-    ours, squares = torch.zeros(1), torch.zeros(1)
-    shared_rmsprop(ours, squares, torch.ones(1), RATE, DECAY, epsilon)
+    ours = np.zeros(1, np.float32)
+    step(ours, np.zeros(1, np.float32), np.ones(1, np.float32), epsilon)
     assert ours.item() == pytest.approx(-RATE / math.sqrt(0.01 + epsilon), rel=1e-6)
     theirs = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.RMSprop([theirs], lr=RATE, alpha=DECAY, eps=epsilon)
@@ -43,16 +54,18 @@ def test_epsilon_is_inside_the_root_as_it_is_not_in_torchs_rmsprop() -> None:
 
 
 def test_gradients_are_left_as_they_were() -> None:
-    gradients = torch.tensor([1.0, -2.0])
-    shared_rmsprop(torch.zeros(2), torch.zeros(2), gradients, RATE, DECAY, 0.1)
+    gradients = np.array([1.0, -2.0], np.float32)
+    step(np.zeros(2, np.float32), np.zeros(2, np.float32), gradients, 0.1)
     assert gradients.tolist() == [1.0, -2.0]
 
 
-def test_a_view_of_the_block_is_stepped_in_place() -> None:
-    block, squares = torch.zeros(5), torch.zeros(5)
-    shared_rmsprop(block[1:3], squares[1:3], torch.ones(2), RATE, DECAY, 0.1)
-    assert (block != 0).tolist() == [False, True, True, False, False]
-    assert (squares != 0).tolist() == [False, True, True, False, False]
+def test_only_the_chosen_rows_are_stepped_and_each_by_its_own_gradient() -> None:
+    block, squares = np.zeros((5, 3), np.float32), np.zeros((5, 3), np.float32)
+    gradients = np.array([[1.0, 1.0, 1.0], [-1.0, -1.0, -1.0]], np.float32)
+    shared_rmsprop(block, squares, np.array([3, 1]), gradients, RATE, DECAY, 0.1)
+    assert np.sign(block[:, 0]).tolist() == [0, 1, 0, -1, 0]
+    assert (block == block[:, :1]).all()
+    assert (squares != 0).all(axis=1).tolist() == [False, True, False, True, False]
 
 
 def test_the_rate_is_annealed_linearly_to_zero_and_not_below() -> None:

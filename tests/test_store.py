@@ -101,7 +101,9 @@ def test_a_push_is_one_step_of_rmsprop(store: GridStore) -> None:
     for layer, modules, rows in zip(GRID.layers, PATH, gradients.layers, strict=True):
         layer.rows(everything)[list(modules)] = rows
     GRID.heads[0].numbers(everything).copy_(gradients.head)
-    shared_rmsprop(parameters, squares, everything, 0.01, 0.99, 0.1)
+    blocks = parameters.numpy()[None], squares.numpy()[None]
+    rows, gradient = np.zeros(1, np.int64), everything.numpy()[None]
+    shared_rmsprop(*blocks, rows, gradient, 0.01, 0.99, 0.1)
     inside = mask_of(PATH, 0)
     assert torch.equal(store.parameters[inside], parameters[inside])
     assert torch.equal(store.squares[inside], squares[inside])

@@ -1,0 +1,256 @@
+"""Small matrix products held in vector registers: what the compiled layers are made of.
+
+Numba compiles loops over numbers and has no vectors, so these few are written in LLVM's language. A *word*
+is 4 bytes: one float32, or a *pair* of bfloat16, which processors multiply and add in one instruction.
+Addresses are integers (`array.ctypes.data`), steps count words. Nothing is checked here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding
+import numba.core.cgutils
+import numba.extending
+from llvmlite import ir
+from numba import types
+
+FEATURES = llvmlite.binding.get_host_cpu_features()
+MULTIPLIES_PAIRS = bool(FEATURES.get("avx512bf16"))
+"""This processor multiplies bfloat16."""
+
+LANE = 8
+"""Vectors are multiples of 8 float32 wide: what is read or written as vectors is padded to that."""
+MOST_LANES, MOST_POSITIONS = (32, 10) if FEATURES.get("avx512f") else (16, 6)
+"""The largest tile whose sums stay in registers: 20 of 32 with AVX-512, 12 of 16 with AVX2."""
+
+cgutils: Any = numba.core.cgutils
+intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
+
+_FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+
+
+class _BrainFloat(ir.Type):  # type: ignore[misc]
+    """LLVM's bfloat, which llvmlite does not name."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BrainFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BrainFloat)
+
+
+def _long(number: int) -> ir.Constant:
+    return ir.Constant(_LONG, number)
+
+
+def _at(builder: Any, address: Any, words: Any, kind: ir.Type) -> Any:
+    """A pointer to `kind`, so many words after the address."""
+    base = builder.inttoptr(address, _INT.as_pointer())
+    return builder.bitcast(builder.gep(base, [words]), kind.as_pointer())
+
+
+def _load(builder: Any, pointer: Any, alignment: int = 4) -> Any:
+    loaded = builder.load(pointer)
+    loaded.align = alignment
+    return loaded
+
+
+def _store(builder: Any, value: Any, pointer: Any, alignment: int = 4) -> None:
+    builder.store(value, pointer).align = alignment
+
+
+def _multiply_add(builder: Any, total: Any, left: Any, right: Any, lanes: int, pairs: bool) -> Any:
+    """Total + left x right, lane by lane; of a pair both products are added."""
+    floats = ir.VectorType(_FLOAT, lanes)
+    factors = ir.VectorType(_BrainFloat(), 2 * lanes) if pairs else floats
+    operands = [builder.bitcast(factor, factors) for factor in (left, right)]
+    if pairs:
+        name, arguments = f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}", [total, *operands]
+    else:
+        name, arguments = f"llvm.fma.v{lanes}f32", [*operands, total]
+    kind = ir.FunctionType(floats, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def _broadcast(builder: Any, word: Any, lanes: int) -> Any:
+    kind = ir.VectorType(_INT, lanes)
+    undefined = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(undefined, word, ir.Constant(_INT, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(kind, None))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def multiply(
+    context: Any, out: Any, out_step: Any, start: Any, start_step: Any, left: Any, left_step: Any,
+    left_outer: Any, left_inner: Any, right: Any, right_outer: Any, right_inner: Any, outer: Any,
+    inner: Any, lanes: Any, positions: Any, pairs: Any,
+) -> Any:  # fmt: skip
+    """out[p, lane] = start[p, lane] + the sum over (outer, inner) of left[p, ...] x right[..., lane].
+
+    Args:
+        out, start: addresses of float32; a position is `out_step` and `start_step` words after the last.
+        left: address of the words of position 0, one broadcast at a time; `left_step` to the next
+            position, `left_outer` and `left_inner` to the next term of the sum.
+        right: address of the vectors, with their steps. outer, inner: how many terms.
+        lanes: any multiple of LANE.
+        positions: a literal, at most MOST_POSITIONS. pairs: a literal, whether words are pairs.
+    """
+    if not isinstance(positions, types.IntegerLiteral) or not isinstance(pairs, types.Literal):
+        return None
+    given = (
+        out, out_step, start, start_step, left, left_step, left_outer, left_inner, right, right_outer,
+        right_inner, outer, inner, lanes,
+    )  # fmt: skip
+    count, paired = positions.literal_value, bool(pairs.literal_value)
+    signature = types.void(*(types.int64 for _ in given), positions, pairs)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        a = dict(zip(multiply_names, arguments, strict=False))
+        whole = builder.udiv(a["lanes"], _long(MOST_LANES))
+        done = builder.mul(whole, _long(MOST_LANES))
+        with cgutils.for_range(builder, whole) as chunk:
+            first = builder.mul(chunk.index, _long(MOST_LANES))
+            _tile(builder, a, first, MOST_LANES, count, paired)
+        rest = builder.sub(a["lanes"], done)
+        for width in range(LANE, MOST_LANES, LANE):
+            with builder.if_then(builder.icmp_unsigned("==", rest, _long(width))):
+                _tile(builder, a, done, width, count, paired)
+
+    return signature, generate
+
+
+multiply_names = (
+    "out", "out_step", "start", "start_step", "left", "left_step", "left_outer", "left_inner", "right",
+    "right_outer", "right_inner", "outer", "inner", "lanes",
+)  # fmt: skip
+
+
+def _tile(
+    builder: Any, a: dict[str, Any], first: Any, width: int, count: int, paired: bool
+) -> None:
+    """`multiply` for the lanes [first, first + width), in vectors of 16 and a last one of 8."""
+    vectors = [2 * LANE] * (width // (2 * LANE)) + [LANE] * (width // LANE % 2)
+    offsets = [2 * LANE * v for v in range(len(vectors))]
+
+    def cells(address: str) -> list[Any]:
+        """Pointers to the vectors of `out` or `start`, position by position."""
+        found = []
+        for position in range(count):
+            row = builder.mul(a[f"{address}_step"], _long(position))
+            row = builder.add(row, first)
+            for lanes, offset in zip(vectors, offsets, strict=True):
+                words = builder.add(row, _long(offset))
+                found.append(_at(builder, a[address], words, ir.VectorType(_FLOAT, lanes)))
+        return found
+
+    totals = []
+    for pointer in cells("start"):
+        totals.append(cgutils.alloca_once(builder, pointer.type.pointee))
+        builder.store(_load(builder, pointer), totals[-1])
+    steps = [builder.mul(a["left_step"], _long(position)) for position in range(count)]
+    with (
+        cgutils.for_range(builder, a["outer"]) as outer,
+        cgutils.for_range(builder, a["inner"]) as inner,
+    ):
+        left, right = (
+            builder.add(
+                builder.mul(outer.index, a[f"{side}_outer"]),
+                builder.mul(inner.index, a[f"{side}_inner"]),
+            )
+            for side in ("left", "right")
+        )
+        right = builder.add(right, first)
+        loaded = [
+            _load(
+                builder,
+                _at(
+                    builder,
+                    a["right"],
+                    builder.add(right, _long(offset)),
+                    ir.VectorType(_INT, lanes),
+                ),
+            )
+            for lanes, offset in zip(vectors, offsets, strict=True)
+        ]
+        for position in range(count):
+            place = _at(builder, a["left"], builder.add(left, steps[position]), _INT)
+            word = builder.load(place)
+            for v, lanes in enumerate(vectors):
+                total = totals[position * len(vectors) + v]
+                spread = _broadcast(builder, word, lanes)
+                added = _multiply_add(
+                    builder, builder.load(total), loaded[v], spread, lanes, paired
+                )
+                builder.store(added, total)
+    for total, pointer in zip(totals, cells("out"), strict=True):
+        _store(builder, builder.load(total), pointer)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def rectify(context: Any, responses: Any, kept: Any, sums: Any, modules: Any, outputs: Any) -> Any:
+    """ReLU and sum over modules of one position.
+
+    Args:
+        responses: address of [modules x outputs] float32. kept: address of as many bytes, filled: 1 where
+            a response is positive (or not a number, which must not vanish). sums: address of [outputs]
+            float32, filled. outputs: a literal.
+    """
+    if not isinstance(outputs, types.IntegerLiteral):
+        return None
+    floats = ir.VectorType(_FLOAT, outputs.literal_value)
+    bytes_ = ir.VectorType(ir.IntType(8), outputs.literal_value)
+    signature = types.void(types.int64, types.int64, types.int64, types.int64, outputs)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        responses, kept, sums, modules, _ = arguments
+        zero = ir.Constant(floats, None)
+        total = cgutils.alloca_once_value(builder, zero)
+        with cgutils.for_range(builder, modules) as module:
+            first = builder.mul(module.index, _long(floats.count))
+            response = _load(builder, _at(builder, responses, first, floats))
+            positive = builder.fcmp_unordered(">", response, zero)
+            place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
+            _store(builder, builder.zext(positive, bytes_), place, 1)
+            rectified = builder.select(positive, response, zero)
+            builder.store(builder.fadd(builder.load(total), rectified), total)
+        _store(builder, builder.load(total), _at(builder, sums, _long(0), floats))
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def unrectify(
+    context: Any, upstream: Any, kept: Any, raw: Any, totals: Any, modules: Any, outputs: Any
+) -> Any:
+    """The gradient of `rectify` at one position.
+
+    Args:
+        upstream: address of [outputs] float32, the gradient of the sums. kept: what `rectify` filled.
+        raw: address of [modules x outputs] float32, filled: the gradient of the responses.
+        totals: address of as many, which it is added to. outputs: a literal.
+    """
+    if not isinstance(outputs, types.IntegerLiteral):
+        return None
+    floats = ir.VectorType(_FLOAT, outputs.literal_value)
+    bytes_ = ir.VectorType(ir.IntType(8), outputs.literal_value)
+    signature = types.void(*[types.int64] * 5, outputs)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        upstream, kept, raw, totals, modules, _ = arguments
+        gradient = _load(builder, _at(builder, upstream, _long(0), floats))
+        with cgutils.for_range(builder, modules) as module:
+            first = builder.mul(module.index, _long(floats.count))
+            place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
+            positive = builder.icmp_unsigned(
+                "!=", _load(builder, place, 1), ir.Constant(bytes_, None)
+            )
+            mine = builder.select(positive, gradient, ir.Constant(floats, None))
+            _store(builder, mine, _at(builder, raw, first, floats))
+            total = _at(builder, totals, first, floats)
+            _store(builder, builder.fadd(_load(builder, total), mine), total)
+
+    return signature, generate
