@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from pathnet_rl.tiles import LANE, MOST_POSITIONS, multiply, rectify, unrectify
+from pathnet_rl.tiles import LANE, MOST_POSITIONS, REVISION, multiply, rectify, unrectify
 
 MEDIAN_STRIDE = 8
 """Every eighth pixel of every eighth row tells a frame's background."""
@@ -98,6 +98,7 @@ def forward_kernel(positions: int, outputs: int, pairs: bool) -> Any:
     Args:
         outputs: of a module, k. pairs: inputs and weights are pairs of bfloat16.
     """
+    revision = REVISION
 
     @numba.njit(cache=True, nogil=True)
     def forward(
@@ -108,13 +109,19 @@ def forward_kernel(positions: int, outputs: int, pairs: bool) -> Any:
         weights: Any,
         bias: Any,
         modules: int,
+        responses: Any,
         kept: Any,
         sums: Any,
         row: int,
     ) -> None:
-        """Fill rows of `kept` [rows, lanes] and `sums` [rows, k], from `row` on, from `begin` words on."""
-        lanes = len(bias)
-        responses = np.empty((positions, lanes), np.float32)
+        """Fill rows of `kept` [rows, step] and `sums` [rows, k], from `row` on, from `begin` words on.
+
+        Args:
+            weights: [words, step], bias: [step], where step is at least modules x k, padded.
+            responses: [positions, step], for this function's own use.
+        """
+        _ = revision
+        lanes, step = -(-modules * outputs // LANE) * LANE, len(bias)
         tiles = -(-windows.width // positions)
         source, target = inputs.ctypes.data, responses.ctypes.data
         for sample in range(samples):
@@ -123,16 +130,16 @@ def forward_kernel(positions: int, outputs: int, pairs: bool) -> Any:
                     x = min(tile * positions, windows.width - positions)
                     at = begin + sample * windows.image + y * windows.down + x * windows.across
                     multiply(
-                        target, lanes, bias.ctypes.data, 0,
+                        target, step, bias.ctypes.data, 0,
                         source + 4 * at, windows.across, windows.line, 1,
-                        weights.ctypes.data, windows.row * lanes, lanes,
+                        weights.ctypes.data, windows.row * step, step,
                         windows.lines, windows.row, lanes, positions, pairs,
                     )  # fmt: skip
                     for p in range(positions):
                         at = row + (sample * windows.height + y) * windows.width + x + p
                         rectify(
-                            target + 4 * p * lanes,
-                            kept.ctypes.data + at * lanes,
+                            target + 4 * p * step,
+                            kept.ctypes.data + at * step,
                             sums.ctypes.data + 4 * at * outputs,
                             modules,
                             outputs,
@@ -142,8 +149,37 @@ def forward_kernel(positions: int, outputs: int, pairs: bool) -> Any:
 
 
 @functools.cache
+def head_kernel(positions: int) -> Any:
+    """The forward pass of a head on tiles of `positions` samples: a product and a bias."""
+    revision = REVISION
+
+    @numba.njit(cache=True, nogil=True)
+    def forward(
+        inputs: Any, weights: Any, bias: Any, outputs: Any, row: int, samples: int, lanes: int
+    ) -> None:
+        """Fill so many rows of `outputs` [samples, step], from `row` on.
+
+        Args:
+            inputs: [samples, F]. weights: [F, step]. bias: [step]. lanes: padded outputs.
+        """
+        _ = revision
+        features, step = weights.shape
+        for tile in range(-(-samples // positions)):
+            first = row + min(tile * positions, samples - positions)
+            multiply(
+                outputs[first:].ctypes.data, step, bias.ctypes.data, 0,
+                inputs[first:].ctypes.data, features, 0, 1,
+                weights.ctypes.data, 0, step,
+                1, features, lanes, positions, False,
+            )  # fmt: skip
+
+    return forward
+
+
+@functools.cache
 def backward_kernel(positions: int, outputs: int) -> Any:
     """The backward pass of a layer of float32 inputs; see `forward_kernel`."""
+    revision = REVISION
 
     @numba.njit(cache=True, nogil=True)
     def backward(
@@ -158,28 +194,31 @@ def backward_kernel(positions: int, outputs: int) -> Any:
         gradient: Any,
         totals: Any,
         below: Any,
+        raw: Any,
+        columns: Any,
     ) -> None:
         """Add to the gradients of weights, biases and inputs.
 
         Args:
             weights: [n k, lines, padded row]. upstream: [rows, k]. trainable: outputs of the modules that
-                learn, which come first. gradient: [padded n k, lines, padded row]. totals: [lanes].
+                learn, which come first. gradient: [padded n k, lines, padded row]. totals: [step].
             below: like `inputs`, or empty if their gradient is not wanted.
+            raw: [outputs of a sample, step], zeros, and columns: [positions + 1, padded row], of which
+                the last row is zeros, for this function's own use.
         """
-        lanes = kept.shape[1]
+        _ = revision
+        step = kept.shape[1]
         padded = gradient.shape[2]
         count = windows.height * windows.width
-        raw = np.zeros((count, lanes), np.float32)
-        zeros = np.zeros(padded, np.float32)
-        columns = np.empty((positions, padded), np.float32)
+        zeros = columns[positions].ctypes.data
         tiles = -(-windows.width // positions)
         for sample in range(samples):
             for place in range(count):
                 at = sample * count + place
                 unrectify(
                     upstream.ctypes.data + 4 * at * outputs,
-                    kept.ctypes.data + at * lanes,
-                    raw.ctypes.data + 4 * place * lanes,
+                    kept.ctypes.data + at * step,
+                    raw.ctypes.data + 4 * place * step,
                     totals.ctypes.data,
                     modules,
                     outputs,
@@ -189,7 +228,7 @@ def backward_kernel(positions: int, outputs: int) -> Any:
                     target = gradient[first:, line:].ctypes.data
                     multiply(
                         target, windows.lines * padded, target, windows.lines * padded,
-                        raw.ctypes.data + 4 * first, 1, windows.width * lanes, lanes,
+                        raw.ctypes.data + 4 * first, 1, windows.width * step, step,
                         inputs.ctypes.data + 4 * (sample * windows.image + line * windows.line),
                         windows.down, windows.across,
                         windows.height, windows.width, padded, LANE, False,
@@ -199,8 +238,8 @@ def backward_kernel(positions: int, outputs: int) -> Any:
                     x = min(tile * positions, windows.width - positions)
                     for line in range(windows.lines):
                         multiply(
-                            columns.ctypes.data, padded, zeros.ctypes.data, 0,
-                            raw[y * windows.width + x :].ctypes.data, lanes, 0, 1,
+                            columns.ctypes.data, padded, zeros, 0,
+                            raw[y * windows.width + x :].ctypes.data, step, 0, 1,
                             weights[0, line:].ctypes.data, 0, windows.lines * padded,
                             1, modules * outputs, padded, positions, False,
                         )  # fmt: skip
@@ -222,6 +261,7 @@ def backward_pairs_kernel(outputs: int) -> Any:
     A product of pairs adds up two positions, so two windows side by side are interleaved, and so are
     their gradients, which are rounded to bfloat16.
     """
+    revision = REVISION
 
     @numba.njit(cache=True, nogil=True)
     def backward(
@@ -234,30 +274,33 @@ def backward_pairs_kernel(outputs: int) -> Any:
         kept: Any,
         gradient: Any,
         totals: Any,
+        raw: Any,
+        gradients: Any,
+        windows_side_by_side: Any,
     ) -> None:
-        """Add to `gradient` [padded n k, lines, padded row] and `totals` [lanes].
+        """Add to `gradient` [padded n k, lines, padded row] and `totals` [step].
 
         Args:
             inputs: the images as uint16. windows: in pairs. upstream: [rows, k].
+            raw: [outputs of a sample + 1, step], zeros; gradients: [height, half, step] and
+                windows_side_by_side: [lines of an image, half, padded row], uint32, where half are the
+                pairs of outputs side by side. For this function's own use.
         """
-        lanes = kept.shape[1]
+        _ = revision
+        step = kept.shape[1]
         padded = gradient.shape[2]
         height, width = windows.height, windows.width
-        half = (width + 1) // 2
+        half = gradients.shape[1]
         row, across, line_step = 2 * windows.row, 2 * windows.across, 2 * windows.line
         steps = windows.down // windows.line
-        lines = (height - 1) * steps + windows.lines
-        raw = np.zeros((height * width + 1, lanes), np.float32)
         bits = raw.view(np.uint32)
-        gradients = np.zeros((height, half, lanes), np.uint32)
-        windows_side_by_side = np.zeros((lines, half, padded), np.uint32)
         for sample in range(samples):
             for place in range(height * width):
                 at = sample * height * width + place
                 unrectify(
                     upstream.ctypes.data + 4 * at * outputs,
-                    kept.ctypes.data + at * lanes,
-                    raw.ctypes.data + 4 * place * lanes,
+                    kept.ctypes.data + at * step,
+                    raw.ctypes.data + 4 * place * step,
                     totals.ctypes.data,
                     modules,
                     outputs,
@@ -268,11 +311,11 @@ def backward_pairs_kernel(outputs: int) -> Any:
                     # The last row is zeros: a last output without a neighbour.
                     right = bits[y * width + 2 * pair + 1 if 2 * pair + 1 < width else -1]
                     both = gradients[y, pair]
-                    for o in range(lanes):
+                    for o in range(step):
                         low = (left[o] + ((left[o] >> 16) & 1) + 0x7FFF) >> 16
                         high = (right[o] + ((right[o] >> 16) & 1) + 0x7FFF) & 0xFFFF0000
                         both[o] = low | high
-            for line in range(lines):
+            for line in range(len(windows_side_by_side)):
                 for pair in range(half):
                     at = sample * 2 * windows.image + line * line_step + 2 * pair * across
                     left_words = inputs[at : at + row]
@@ -288,7 +331,7 @@ def backward_pairs_kernel(outputs: int) -> Any:
                     target = gradient[first:, line:].ctypes.data
                     multiply(
                         target, windows.lines * padded, target, windows.lines * padded,
-                        gradients.ctypes.data + 4 * first, 1, half * lanes, lanes,
+                        gradients.ctypes.data + 4 * first, 1, half * step, step,
                         windows_side_by_side[line:].ctypes.data, steps * half * padded, padded,
                         height, half, padded, LANE, True,
                     )  # fmt: skip
@@ -296,7 +339,8 @@ def backward_pairs_kernel(outputs: int) -> Any:
     return backward
 
 
-@numba.njit(cache=True, nogil=True)
+# As numpy divides: a check for 0 in every division would keep the loop from being vectorised.
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def rmsprop_rows(
     parameters: Any,
     squares: Any,

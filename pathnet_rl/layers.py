@@ -22,14 +22,22 @@ from pathnet_rl.kernels import (
     forward_kernel,
     tile_positions,
 )
-from pathnet_rl.tiles import LANE
+from pathnet_rl.tiles import LANE, VECTOR
 
 Floats = NDArray[np.float32]
 
 
-def padded(count: int) -> int:
-    """The next multiple of LANE."""
-    return -(-count // LANE) * LANE
+def padded(count: int, multiple: int = LANE) -> int:
+    """The next multiple of LANE, or of another number."""
+    return -(-count // multiple) * multiple
+
+
+def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> NDArray[Any]:
+    """Zeros that begin at a multiple of 64 bytes, as torch's do and numpy's do not.
+
+    A vector of 64 bytes that lies across two lines of the cache takes twice as long or worse.
+    """
+    return torch.zeros(shape, dtype=dtype).numpy()
 
 
 def pairs_fit(shape: ModuleLayer) -> bool:
@@ -84,17 +92,18 @@ class Layer:
         outputs = shape.outputs
         self._positions = math.prod(shape.output_shape) // outputs
         rows = steps * environments * self._positions
-        self.outputs = np.zeros(rows * outputs + LANE, np.float32)
+        self.outputs: Floats = zeros(rows * outputs + LANE)
         self._sums = self.outputs[: rows * outputs].reshape(rows, outputs)
-        self._kept_bytes = np.zeros(rows * padded(most_modules * outputs), np.uint8)
+        widest = padded(most_modules * outputs, VECTOR)
+        self._kept_bytes = zeros(rows * widest, dtype=torch.uint8)
         self._lines = shape.weight_shape[2] if shape.convolutional else 1
         self._row = shape.fan_in // self._lines
         self._step_words = environments * math.prod(shape.input_shape) // self._numbers_a_word
         self._step_rows = environments * self._positions
         self._samples, self._windows = windows_of(shape, environments, self._numbers_a_word)
-        self._forward = forward_kernel(
-            tile_positions(self._windows.width), outputs, self._numbers_a_word == 2
-        )
+        positions = tile_positions(self._windows.width)
+        self._forward = forward_kernel(positions, outputs, self._numbers_a_word == 2)
+        self._responses = zeros(positions, widest)
         # By module, as the gradient of the inputs takes them.
         self._weights_by_module = torch.zeros(
             most_modules * outputs, self._lines, padded(self._row)
@@ -110,19 +119,19 @@ class Layer:
         shape = self.shape
         self._modules, self.trainable = len(rows), trainable
         columns = len(rows) * shape.outputs
-        lanes = padded(columns)
+        step = padded(columns, VECTOR)
         by_module = self._weights_by_module[:columns, :, : self._row]
         by_module.copy_(self._by_line(rows[:, : shape.weights]))
         words = shape.fan_in // self._numbers_a_word
-        weights = torch.zeros(words, lanes, self._numbers_a_word)
+        weights = torch.zeros(words, step, self._numbers_a_word)
         weights[:, :columns] = by_module.reshape(columns, words, -1).transpose(0, 1)
         if self._numbers_a_word == 2:
             weights = weights.bfloat16().view(torch.int16)
         self._weights = weights.numpy()
-        bias = np.zeros(lanes, np.float32)
+        bias: Floats = zeros(step)
         bias[:columns] = rows[:, shape.weights :].flatten()
         self._bias = bias
-        self._kept = self._kept_bytes[: len(self._sums) * lanes].reshape(-1, lanes)
+        self._kept = self._kept_bytes[: len(self._sums) * step].reshape(-1, step)
 
     def _by_line(self, weights: torch.Tensor) -> torch.Tensor:
         """[n k, lines, row] of [n, weights] in torch's order."""
@@ -142,6 +151,7 @@ class Layer:
             self._weights,
             self._bias,
             self._modules,
+            self._responses[:, : len(self._bias)],
             self._kept,
             self._sums,
             step * self._step_rows,
@@ -163,26 +173,26 @@ class Layer:
         shape = self.shape
         learned = self.trainable * shape.outputs
         images, windows = windows_of(shape, samples, self._numbers_a_word)
-        weights = np.zeros((padded(learned), self._lines, padded(self._row)), np.float32)
-        biases = np.zeros(self._kept.shape[1], np.float32)
-        below = np.zeros(samples * math.prod(shape.input_shape) if need_inputs else 0, np.float32)
+        row, step = padded(self._row), self._kept.shape[1]
+        weights, biases = zeros(padded(learned), self._lines, row), zeros(step)
+        below = zeros(samples * math.prod(shape.input_shape) if need_inputs else 0)
         counts = self._modules, learned
+        results = upstream, self._kept, weights, biases
+        outputs = windows.height * windows.width
         if self._numbers_a_word == 2:
+            half = -(-windows.width // 2)
+            lines = (windows.height - 1) * shape.stride + windows.lines
             backward_pairs_kernel(shape.outputs)(
-                self._inputs, images, windows, *counts, upstream, self._kept, weights, biases
+                *(self._inputs, images, windows, *counts, *results),
+                zeros(outputs + 1, step),
+                zeros(windows.height, half, step, dtype=torch.uint32),
+                zeros(lines, half, row, dtype=torch.uint32),
             )
         else:
-            backward_kernel(tile_positions(windows.width), shape.outputs)(
-                self._inputs,
-                images,
-                windows,
-                self._weights_by_module.numpy(),
-                *counts,
-                upstream,
-                self._kept,
-                weights,
-                biases,
-                below,
+            positions = tile_positions(windows.width)
+            backward_kernel(positions, shape.outputs)(
+                *(self._inputs, images, windows, self._weights_by_module.numpy(), *counts),
+                *(*results, below, zeros(outputs, step), zeros(positions + 1, row)),
             )
         gradient = torch.empty(self.trainable, shape.module_size)
         by_line = torch.from_numpy(weights[:learned, :, : self._row])

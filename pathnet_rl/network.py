@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from pathnet_rl.grid import Grid
 from pathnet_rl.images import ImageInputs, image_dtype
-from pathnet_rl.layers import Layer, pairs_fit
-from pathnet_rl.tiles import LANE
+from pathnet_rl.kernels import head_kernel, tile_positions
+from pathnet_rl.layers import Layer, padded, pairs_fit, zeros
+from pathnet_rl.tiles import LANE, VECTOR
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,11 @@ class PathwayNetwork:
             inputs = layer.outputs
         self._features = grid.heads[0].features if grid.heads else 0
         features = self._layers[-1].summed.reshape(samples, -1)
-        self._last = torch.from_numpy(features)
-        self._last_steps = self._last.chunk(steps + 1)
-        self._outputs = torch.zeros(samples, actions + 1)
-        self._outputs_steps = self._outputs.chunk(steps + 1)
-        arrays = [outputs.numpy() for outputs in self._outputs_steps]
-        self._results = [(array[:, :-1], array[:, -1]) for array in arrays]
+        self._last = features
+        self._head_lanes, step = padded(actions + 1), padded(actions + 1, VECTOR)
+        self._outputs: NDArray[np.float32] = zeros(samples, step)
+        self._head_columns, self._head_bias = zeros(self._features, step), zeros(step)
+        self._head_forward = head_kernel(tile_positions(environments))
 
     @torch.no_grad()
     def load(self, weights: PathwayWeights) -> None:
@@ -99,10 +99,9 @@ class PathwayNetwork:
             layer.load(rows, trainable)
         matrix = weights.head[: (self.actions + 1) * self._features]
         self._head = matrix.view(self.actions + 1, self._features)
-        self._head_columns = self._head.t()
-        self._head_bias = weights.head[matrix.numel() :]
+        self._head_columns[:, : self.actions + 1] = self._head.t()
+        self._head_bias[: self.actions + 1] = weights.head[matrix.numel() :]
 
-    @torch.no_grad()
     def forward(
         self, observations: NDArray[np.generic], step: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -119,18 +118,23 @@ class PathwayNetwork:
             )
         for layer in self._layers:
             layer.forward(step)
-        torch.addmm(
-            self._head_bias,
-            self._last_steps[step],
+        first = step * self.environments
+        self._head_forward(
+            self._last,
             self._head_columns,
-            out=self._outputs_steps[step],
+            self._head_bias,
+            self._outputs,
+            first,
+            self.environments,
+            self._head_lanes,
         )
-        return self._results[step]
+        outputs = self._outputs[first : first + self.environments]
+        return outputs[:, : self.actions], outputs[:, self.actions]
 
     def outputs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits [B, A] and values [B] of the T steps acted since `load`."""
-        array = self._outputs[: self.steps * self.environments].numpy()
-        return array[:, :-1], array[:, -1]
+        outputs = self._outputs[: self.steps * self.environments]
+        return outputs[:, : self.actions], outputs[:, self.actions]
 
     def dead_units(self) -> float:
         """The share of units that were 0 in all T steps since `load`, in the layer with most of them.
@@ -149,7 +153,8 @@ class PathwayNetwork:
         upstream = torch.from_numpy(
             np.concatenate([gradient_logits, gradient_values[:, None]], axis=1)
         )
-        head = torch.cat([(upstream.t() @ self._last[:batch]).view(-1), upstream.sum(0)])
+        features = torch.from_numpy(self._last[:batch])
+        head = torch.cat([(upstream.t() @ features).view(-1), upstream.sum(0)])
         current = (upstream @ self._head).numpy()
         gradients: list[torch.Tensor] = []
         for depth in range(len(self._layers) - 1, -1, -1):

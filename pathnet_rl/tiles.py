@@ -7,6 +7,8 @@ Addresses are integers (`array.ctypes.data`), steps count words. Nothing is chec
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
@@ -21,8 +23,14 @@ MULTIPLIES_PAIRS = bool(FEATURES.get("avx512bf16"))
 
 LANE = 8
 """Vectors are multiples of 8 float32 wide: what is read or written as vectors is padded to that."""
+VECTOR = 16
+"""The widest vector: rows of arrays that are read as vectors are as far apart, for alignment."""
 MOST_LANES, MOST_POSITIONS = (32, 10) if FEATURES.get("avx512f") else (16, 6)
 """The largest tile whose sums stay in registers: 20 of 32 with AVX-512, 12 of 16 with AVX2."""
+
+REVISION = zlib.crc32(Path(__file__).read_bytes())
+"""Compiled loops are cached by what they enclose and the file they stand in, which is not this one: they
+enclose this number, so that none outlives a change here."""
 
 cgutils: Any = numba.core.cgutils
 intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
@@ -133,8 +141,8 @@ def _tile(
     builder: Any, a: dict[str, Any], first: Any, width: int, count: int, paired: bool
 ) -> None:
     """`multiply` for the lanes [first, first + width), in vectors of 16 and a last one of 8."""
-    vectors = [2 * LANE] * (width // (2 * LANE)) + [LANE] * (width // LANE % 2)
-    offsets = [2 * LANE * v for v in range(len(vectors))]
+    vectors = [VECTOR] * (width // VECTOR) + [LANE] * (width % VECTOR // LANE)
+    offsets = [VECTOR * v for v in range(len(vectors))]
 
     def cells(address: str) -> list[Any]:
         """Pointers to the vectors of `out` or `start`, position by position."""
@@ -186,6 +194,9 @@ def _tile(
                     builder, builder.load(total), loaded[v], spread, lanes, paired
                 )
                 builder.store(added, total)
+        # Nothing is read ahead of its turn: the compiler would unroll the loop, run out of registers
+        # and spill sums, at twice the time or worse.
+        builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], True)
     for total, pointer in zip(totals, cells("out"), strict=True):
         _store(builder, builder.load(total), pointer)
 

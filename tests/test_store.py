@@ -102,8 +102,8 @@ def test_a_push_is_one_step_of_rmsprop(store: GridStore) -> None:
         layer.rows(everything)[list(modules)] = rows
     GRID.heads[0].numbers(everything).copy_(gradients.head)
     blocks = parameters.numpy()[None], squares.numpy()[None]
-    rows, gradient = np.zeros(1, np.int64), everything.numpy()[None]
-    shared_rmsprop(*blocks, rows, gradient, 0.01, 0.99, 0.1)
+    only, gradient = np.zeros(1, np.int64), everything.numpy()[None]
+    shared_rmsprop(*blocks, only, gradient, 0.01, 0.99, 0.1)
     inside = mask_of(PATH, 0)
     assert torch.equal(store.parameters[inside], parameters[inside])
     assert torch.equal(store.squares[inside], squares[inside])
