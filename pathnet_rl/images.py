@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from pathnet_rl.errors import UserError
-from pathnet_rl.kernels import MEDIAN_STRIDE, prepare_bytes
+from pathnet_rl.kernels import MEDIAN_STRIDE, prepare_kernel
 from pathnet_rl.tiles import LANE, MULTIPLIES_PAIRS
 
 
@@ -80,7 +80,7 @@ class ImageInputs:
         self.images = flat[:count].view(shape)
         self._steps = self.images.chunk(steps)
         half = dtype == torch.bfloat16
-        self._drop = np.uint32(16 if half else 0)
+        self._prepare_bytes = prepare_kernel(channels, half)
         bits = flat.view(torch.int16 if half else torch.int32).numpy()
         bits = bits.view(np.uint16 if half else np.uint32)
         self._words = bits[:count].reshape(steps, environments, -1)
@@ -92,7 +92,7 @@ class ImageInputs:
         images = self._steps[step]
         if observations.dtype == np.uint8:
             frames = np.ascontiguousarray(observations)
-            prepare_bytes(frames, self._standardised, self._words[step], self._drop)
+            self._prepare_bytes(frames, self._standardised, self._words[step])
         else:
             # A copy: what is float32 already would be changed under the environment's hands.
             planes = torch.from_numpy(observations).to(torch.float32, copy=True)

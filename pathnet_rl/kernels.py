@@ -9,62 +9,83 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from pathnet_rl.tiles import LANE, MOST_POSITIONS, REVISION, multiply, rectify, unrectify
+from pathnet_rl.tiles import (
+    LANE,
+    MOST_POSITIONS,
+    REVISION,
+    VECTOR,
+    multiply,
+    rectify,
+    standardise_pixels,
+    unrectify,
+)
 
 MEDIAN_STRIDE = 8
 """Every eighth pixel of every eighth row tells a frame's background."""
 
 
-@numba.njit(cache=True, nogil=True)
-def prepare_bytes(
-    frames: Any,
-    standardised: bool,
-    images: Any,
-    drop: Any,
-) -> None:
-    """Standardise (or scale) and reorder in one pass: a table turns the 256 greys into numbers.
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _median_and_scale(frame: Any, counts: Any) -> tuple[float, float]:
+    """Of one frame [H, W]; `counts` [256] is for this function's own use."""
+    height, width = frame.shape
+    counts[:] = 0
+    for y in range(0, height, MEDIAN_STRIDE):
+        for x in range(0, width, MEDIAN_STRIDE):
+            counts[frame[y, x]] += 1
+    middle = (counts.sum() - 1) // 2
+    grey, up_to = 0, counts[0]
+    while up_to <= middle:
+        grey += 1
+        up_to += counts[grey]
+    total, squares = np.int64(0), np.int64(0)
+    for pixel in frame.reshape(-1):
+        value = np.int64(pixel)
+        total += value
+        squares += value * value
+    mean = total / frame.size
+    return float(grey), 1.0 / math.sqrt(max(squares / frame.size - mean * mean, 1.0))
+
+
+@functools.cache
+def prepare_kernel(channels: int, halves: bool) -> Any:
+    """Standardise (or scale) frames of bytes and reorder them, in one pass; compiled when first called.
 
     Args:
-        frames: [E, C, H, W] uint8.
-        images: [E, H x W x C], filled: the bits of float32 (uint32), or their upper half (uint16),
-            which is bfloat16. drop: how many bits that leaves out, 0 or 16.
+        halves: to bfloat16 instead of float32.
     """
-    environments, channels, height, width = frames.shape
-    pixels = height * width
-    greys = np.empty(256, np.float32)
-    bits = greys.view(np.uint32)
-    table = np.empty(256, images.dtype)
-    counts = np.empty(256, np.int64)
-    for e in range(environments):
-        image = images[e]
-        for c in range(channels):
-            frame = frames[e, c].reshape(-1)
-            median, deviation = 0.0, 255.0
+    revision = REVISION
+    drop = np.uint32(16 if halves else 0)
+
+    @numba.njit(cache=True, nogil=True)
+    def prepare(frames: Any, standardised: bool, images: Any) -> None:
+        """Fill images [E, H x W x C], the bits of the numbers, from frames [E, C, H, W]."""
+        _ = revision
+        environments, _, height, width = frames.shape
+        pixels = height * width
+        medians, scales = np.zeros(channels, np.float32), np.empty(channels, np.float32)
+        scales[:] = 1.0 / 255.0
+        counts = np.empty(256, np.int64)
+        groups = pixels // VECTOR
+        number = np.empty(1, np.float32)
+        bits = number.view(np.uint32)
+        for e in range(environments):
+            stack, image = frames[e], images[e]
             if standardised:
-                counts[:] = 0
-                for y in range(0, height, MEDIAN_STRIDE):
-                    for x in range(0, width, MEDIAN_STRIDE):
-                        counts[frame[y * width + x]] += 1
-                middle = (counts.sum() - 1) // 2
-                grey, up_to = 0, counts[0]
-                while up_to <= middle:
-                    grey += 1
-                    up_to += counts[grey]
-                total, squares = np.int64(0), np.int64(0)
-                for i in range(pixels):
-                    value = np.int64(frame[i])
-                    total += value
-                    squares += value * value
-                mean = total / pixels
-                median = float(grey)
-                deviation = math.sqrt(max(squares / pixels - mean * mean, 1.0))
-            for grey in range(256):
-                greys[grey] = (grey - median) / deviation
-                # Rounded to the nearest number that is left, to the even one of two.
-                half = ((bits[grey] >> drop) & 1) + 0x7FFF if drop else 0
-                table[grey] = (bits[grey] + half) >> drop
-            for i in range(pixels):
-                image[i * channels + c] = table[frame[i]]
+                for c in range(channels):
+                    medians[c], scales[c] = _median_and_scale(stack[c], counts)
+            standardise_pixels(
+                stack.ctypes.data, pixels, groups, medians.ctypes.data, scales.ctypes.data,
+                image.ctypes.data, channels, halves,
+            )  # fmt: skip
+            for c in range(channels):
+                flat = stack[c].reshape(-1)
+                for i in range(groups * VECTOR, pixels):
+                    number[0] = (np.float32(flat[i]) - medians[c]) * scales[c]
+                    # Rounded to the nearest number that is left, to the even one of two.
+                    half = ((bits[0] >> drop) & 1) + 0x7FFF if drop else 0
+                    image[i * channels + c] = (bits[0] + half) >> drop
+
+    return prepare
 
 
 class Windows(NamedTuple):

@@ -265,3 +265,70 @@ def unrectify(
             _store(builder, builder.fadd(_load(builder, total), mine), total)
 
     return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def standardise_pixels(
+    context: Any, frames: Any, pixels: Any, groups: Any, medians: Any, scales: Any, images: Any,
+    channels: Any, halves: Any,
+) -> Any:  # fmt: skip
+    """(pixel - median) x scale for 16 pixels of all channels at a time, channels-last.
+
+    Args:
+        frames: address of [channels, pixels] bytes. groups: of 16 pixels. medians, scales: addresses of
+            [channels] float32. images: address of [pixels, channels] float32, or bfloat16 if `halves`,
+            filled. channels, halves: literals.
+    """
+    if not isinstance(channels, types.IntegerLiteral) or not isinstance(halves, types.Literal):
+        return None
+    count = channels.literal_value
+    floats = ir.VectorType(_FLOAT, VECTOR)
+    bytes_ = ir.VectorType(ir.IntType(8), VECTOR)
+    number = _BrainFloat() if halves.literal_value else _FLOAT
+    size = 2 if halves.literal_value else 4
+    signature = types.void(*[types.int64] * 6, channels, halves)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        frames, pixels, groups, medians, scales, images = arguments[:6]
+        constants = [
+            [
+                _broadcast(builder, builder.load(_at(builder, address, _long(c), _INT)), VECTOR)
+                for c in range(count)
+            ]
+            for address in (medians, scales)
+        ]
+        with cgutils.for_range(builder, groups) as group:
+            first = builder.mul(group.index, _long(VECTOR))
+            parts = []
+            for c in range(count):
+                place = builder.add(builder.add(frames, first), builder.mul(pixels, _long(c)))
+                grey = _load(builder, builder.inttoptr(place, bytes_.as_pointer()), 1)
+                median, scale = (builder.bitcast(vectors[c], floats) for vectors in constants)
+                value = builder.uitofp(grey, floats)
+                value = builder.fmul(builder.fsub(value, median), scale)
+                if halves.literal_value:
+                    value = builder.fptrunc(value, ir.VectorType(number, VECTOR))
+                parts.append(value)
+            whole = _side_by_side(builder, parts)
+            order = [c * VECTOR + i for i in range(VECTOR) for c in range(count)]
+            mask = ir.Constant(ir.VectorType(_INT, len(order)), order)
+            mixed = builder.shuffle_vector(whole, ir.Constant(whole.type, ir.Undefined), mask)
+            place = builder.add(images, builder.mul(first, _long(count * size)))
+            pointer = builder.inttoptr(place, ir.VectorType(number, len(order)).as_pointer())
+            _store(builder, mixed, pointer, size)
+
+    return signature, generate
+
+
+def _side_by_side(builder: Any, parts: list[Any]) -> Any:
+    """One vector of all parts, one after the other, and whatever fills it up to a power of two."""
+    while len(parts) > 1:
+        if len(parts) % 2:
+            parts.append(ir.Constant(parts[0].type, ir.Undefined))
+        width = 2 * parts[0].type.count
+        mask = ir.Constant(ir.VectorType(_INT, width), list(range(width)))
+        parts = [
+            builder.shuffle_vector(left, right, mask)
+            for left, right in zip(parts[::2], parts[1::2], strict=True)
+        ]
+    return parts[0]

@@ -11,7 +11,7 @@ import torch
 
 from pathnet_rl.images import ImageInputs, image_dtype, standardise
 
-SHAPE = (3, 20, 28)
+SHAPE = (3, 21, 27)  # Pixels that are no multiple of what is done at a time.
 
 
 def frames(rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -51,7 +51,7 @@ def test_bytes_are_standardised_as_defined(dtype: torch.dtype) -> None:
 def test_bytes_are_scaled_and_rounded_as_torch_does(dtype: torch.dtype) -> None:
     seen = frames(np.random.default_rng(1))
     found = ImageInputs(SHAPE, 1, 4, False, dtype).prepare(seen, 0).permute(0, 3, 1, 2)
-    assert torch.equal(found, (torch.from_numpy(seen).float() / 255.0).to(dtype))
+    assert torch.equal(found, (torch.from_numpy(seen).float() * (1.0 / 255.0)).to(dtype))
 
 
 def test_images_of_other_numbers_are_prepared_alike() -> None:
