@@ -23,6 +23,8 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
+from pathnet_rl.images import image_dtype
+from pathnet_rl.layers import pairs_fit
 from pathnet_rl.report import TaskSummary, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.transfer import Interrupted, TaskResult, finished_results, run
@@ -48,7 +50,8 @@ def build_grid(config: RunConfig) -> Grid:
     """The grid's geometry for the configured tasks.
 
     Raises:
-        UserError: a task is unknown, or its observations do not fit the grid or the other tasks.
+        UserError: a task is unknown, its observations do not fit the grid or the other tasks, or the
+            processor cannot do what the grid asks for.
     """
     described = [envs.describe(name, config.protocol) for name in config.tasks]
     shapes = [shape for shape, _ in described]
@@ -58,7 +61,9 @@ def build_grid(config: RunConfig) -> Grid:
                 f"{name} observes arrays of shape {shape}, but {config.tasks[0]} of {shapes[0]};"
                 " the tasks of one run share a grid and must observe the same shape"
             )
-    return Grid(config.grid, shapes[0], tuple(actions for _, actions in described))
+    grid = Grid(config.grid, shapes[0], tuple(actions for _, actions in described))
+    image_dtype(config.grid.image_precision, pairs_fit(grid.layers[0]))
+    return grid
 
 
 def train(config: RunConfig, console: Console) -> None:

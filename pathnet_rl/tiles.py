@@ -12,20 +12,32 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
+import numba
 import numba.core.cgutils
 import numba.extending
 from llvmlite import ir
 from numba import types
 
-FEATURES = llvmlite.binding.get_host_cpu_features()
-MULTIPLIES_PAIRS = bool(FEATURES.get("avx512bf16"))
+config: Any = numba.config
+
+
+def _features() -> set[str]:
+    """What the processor that numba compiles for can do: this one, unless NUMBA_CPU_NAME says otherwise."""
+    if config.CPU_NAME not in (None, "host"):
+        wanted = (config.CPU_FEATURES or "").split(",")
+        return {feature[1:] for feature in wanted if feature.startswith("+")}
+    return {name for name, there in llvmlite.binding.get_host_cpu_features().items() if there}
+
+
+_FEATURES = _features()
+MULTIPLIES_PAIRS = "avx512bf16" in _FEATURES
 """This processor multiplies bfloat16."""
 
 LANE = 8
 """Vectors are multiples of 8 float32 wide: what is read or written as vectors is padded to that."""
 VECTOR = 16
 """The widest vector: rows of arrays that are read as vectors are as far apart, for alignment."""
-MOST_LANES, MOST_POSITIONS = (32, 10) if FEATURES.get("avx512f") else (16, 6)
+MOST_LANES, MOST_POSITIONS = (32, 10) if "avx512f" in _FEATURES else (16, 6)
 """The largest tile whose sums stay in registers: 20 of 32 with AVX-512, 12 of 16 with AVX2."""
 
 REVISION = zlib.crc32(Path(__file__).read_bytes())

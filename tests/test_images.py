@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from pathnet_rl import images
+from pathnet_rl.errors import UserError
 from pathnet_rl.images import ImageInputs, image_dtype, standardise
 
 SHAPE = (3, 21, 27)  # Pixels that are no multiple of what is done at a time.
@@ -38,13 +40,13 @@ def plain(observations: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> torc
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_bytes_are_standardised_as_defined(dtype: torch.dtype) -> None:
     seen = frames(np.random.default_rng(0))
-    images = ImageInputs(SHAPE, 2, 4, True, dtype)
-    found = images.prepare(seen, 1).permute(0, 3, 1, 2)
+    inputs = ImageInputs(SHAPE, 2, 4, True, dtype)
+    found = inputs.prepare(seen, 1).permute(0, 3, 1, 2)
     assert found.dtype == dtype
     tolerance = 1e-5 if dtype == torch.float32 else 2**-8
     torch.testing.assert_close(found.double(), plain(seen), rtol=tolerance, atol=1e-5)
-    assert torch.equal(images.images[4:].permute(0, 3, 1, 2), found)
-    assert not images.images[:4].any()
+    assert torch.equal(inputs.images[4:].permute(0, 3, 1, 2), found)
+    assert not inputs.images[:4].any()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -56,11 +58,11 @@ def test_bytes_are_scaled_and_rounded_as_torch_does(dtype: torch.dtype) -> None:
 
 def test_images_of_other_numbers_are_prepared_alike() -> None:
     seen = frames(np.random.default_rng(2))
-    images = ImageInputs(SHAPE, 2, 4, True, torch.float32)
+    inputs = ImageInputs(SHAPE, 2, 4, True, torch.float32)
     given = seen.astype(np.float32)
-    floats = images.prepare(given, 0)
+    floats = inputs.prepare(given, 0)
     np.testing.assert_array_equal(given, seen)  # They are the environment's.
-    torch.testing.assert_close(floats, images.prepare(seen, 1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(floats, inputs.prepare(seen, 1), rtol=1e-4, atol=1e-5)
 
 
 def test_standardising_leaves_a_blank_frame_blank() -> None:
@@ -69,8 +71,21 @@ def test_standardising_leaves_a_blank_frame_blank() -> None:
     assert not planes.any()
 
 
-def test_auto_is_one_of_the_two_formats() -> None:
-    assert image_dtype("float32") == torch.float32
+def test_auto_is_bfloat16_where_the_processor_and_the_layer_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for there in (True, False):
+        monkeypatch.setattr(images, "MULTIPLIES_PAIRS", there)
+        assert image_dtype("auto") == (torch.bfloat16 if there else torch.float32)
+        assert image_dtype("auto", pairs_fit=False) == torch.float32
+        assert image_dtype("float32") == torch.float32
+
+
+def test_bfloat16_is_refused_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MULTIPLIES_PAIRS", True)
     assert image_dtype("bfloat16") == torch.bfloat16
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    assert image_dtype("auto") == (torch.bfloat16 if native else torch.float32)
+    with pytest.raises(UserError, match="first layer"):
+        image_dtype("bfloat16", pairs_fit=False)
+    monkeypatch.setattr(images, "MULTIPLIES_PAIRS", False)
+    with pytest.raises(UserError, match="processor"):
+        image_dtype("bfloat16")

@@ -1,0 +1,112 @@
+"""Products in vector registers against numpy's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from pathnet_rl.kernels import tile_positions
+from pathnet_rl.tiles import LANE, MOST_POSITIONS, MULTIPLIES_PAIRS, multiply, rectify, unrectify
+
+Floats = NDArray[np.float32]
+OUTER, INNER = 3, 5
+
+
+def product(positions: int, pairs: bool) -> Any:
+    @numba.njit
+    def run(start: Any, left: Any, right: Any, out: Any, lanes: int) -> None:
+        """out [positions, step] = start [step] + left [positions, terms] x right [terms, step]."""
+        step = out.shape[1]
+        multiply(
+            out.ctypes.data, step, start.ctypes.data, 0,
+            left.ctypes.data, left.shape[1], INNER, 1,
+            right.ctypes.data, INNER * step, step,
+            OUTER, INNER, lanes, positions, pairs,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.mark.parametrize("positions", [1, 7, MOST_POSITIONS])
+@pytest.mark.parametrize("lanes", [8, 16, 24, 32, 40, 72])
+def test_a_product_of_floats(positions: int, lanes: int) -> None:
+    if positions > MOST_POSITIONS:
+        pytest.skip("more than this processor's registers hold")
+    rng, step = np.random.default_rng(lanes), lanes + LANE
+    start = rng.standard_normal(step).astype(np.float32)
+    left = rng.standard_normal((positions, OUTER * INNER)).astype(np.float32)
+    right = rng.standard_normal((OUTER * INNER, step)).astype(np.float32)
+    out = np.full((positions, step), 7.0, np.float32)
+    product(positions, False)(start, left, right, out, lanes)
+    wanted = start + left.astype(np.float64) @ right
+    np.testing.assert_allclose(out[:, :lanes], wanted[:, :lanes], rtol=1e-5, atol=1e-5)
+    assert (out[:, lanes:] == 7.0).all()
+
+
+@pytest.mark.skipif(not MULTIPLIES_PAIRS, reason="this processor does not multiply bfloat16")
+@pytest.mark.parametrize("lanes", [8, 16, 24, 32, 72])
+def test_a_product_of_pairs(lanes: int) -> None:
+    torch.manual_seed(lanes)
+    terms = OUTER * INNER
+    left = torch.randn(MOST_POSITIONS, terms, 2).bfloat16()
+    right = torch.randn(terms, lanes, 2).bfloat16()
+    out = np.empty((MOST_POSITIONS, lanes), np.float32)
+    words = [pairs.view(torch.int32)[..., 0].numpy() for pairs in (left, right)]
+    product(MOST_POSITIONS, True)(np.zeros(lanes, np.float32), *words, out, lanes)
+    wanted = torch.einsum("ptk,tlk->pl", left.double(), right.double())
+    np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-5)
+
+
+@numba.njit
+def there(responses: Any, kept: Any, sums: Any) -> None:
+    rectify(responses.ctypes.data, kept.ctypes.data, sums.ctypes.data, len(responses), 5)
+
+
+@numba.njit
+def back(upstream: Any, kept: Any, raw: Any, totals: Any) -> None:
+    unrectify(
+        upstream.ctypes.data,
+        kept.ctypes.data,
+        raw.ctypes.data,
+        totals.ctypes.data,
+        len(raw),
+        5,
+    )
+
+
+def test_modules_are_rectified_and_summed_and_their_gradient_is_handed_to_those_that_were_on() -> (
+    None
+):
+    rng = np.random.default_rng(0)
+    responses = rng.standard_normal((3, 5)).astype(np.float32)
+    kept, sums = np.full((3, 5), 9, np.uint8), np.empty(5, np.float32)
+    there(responses, kept, sums)
+    np.testing.assert_array_equal(kept, responses > 0)
+    np.testing.assert_allclose(sums, responses.clip(0).sum(0), rtol=1e-6)
+    upstream = rng.standard_normal(5).astype(np.float32)
+    raw, totals = np.empty((3, 5), np.float32), np.ones((3, 5), np.float32)
+    back(upstream, kept, raw, totals)
+    np.testing.assert_array_equal(raw, np.where(responses > 0, upstream, 0))
+    np.testing.assert_array_equal(totals, 1 + raw)
+
+
+def test_what_is_not_a_number_does_not_vanish_in_a_relu() -> None:
+    responses = np.full((1, 5), np.nan, np.float32)
+    kept, sums = np.zeros((1, 5), np.uint8), np.zeros(5, np.float32)
+    there(responses, kept, sums)
+    assert np.isnan(sums).all()
+    assert kept.all()
+
+
+def test_tiles_are_even_and_never_wider_than_the_registers() -> None:
+    for width in range(1, 200):
+        positions = tile_positions(width)
+        assert 1 <= positions <= min(width, MOST_POSITIONS)
+        tiles = -(-width // positions)
+        assert tiles == -(-width // MOST_POSITIONS)
+        assert tiles * positions - width < tiles
