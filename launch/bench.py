@@ -55,7 +55,7 @@ class Options:
     seconds: float = 7.0
     """How long a turn lasts."""
     population: int = 64
-    """Pathways of the serial twin and the whole system."""
+    """Pathways of a row, all its processes together."""
     scaling: bool = False
     """Measure what a larger population and frozen pathways cost instead."""
     row: str = ""
@@ -127,8 +127,7 @@ class Contender:
         """Run until every emulator exists; note when the first rollout was done."""
         learning = PRESETS[PRESET][1].learning
         rollout = learning.rollout_steps * learning.environments
-        twins = self.row.processes if self.row.kind == "serial" else 1
-        pathways = self.row.processes if self.row.kind == A2C else self.row.population * twins
+        pathways = self.row.processes if self.row.kind == A2C else self.row.population
         while self.steps < rollout * pathways * 3 // 2:
             for process in self.processes:
                 if process.poll() is not None:

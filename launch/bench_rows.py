@@ -34,7 +34,7 @@ class Row:
     """One row of the table.
 
     Attributes:
-        kind: one of ROWS, or A2C. game: one of GAMES. population: of the serial twin and the system.
+        kind: one of ROWS, or A2C. game: one of GAMES. population: of all processes together.
         frozen: how many pathways earlier tasks have frozen; all are active beside the learning one.
         processes: how many the row has side by side; the system starts its own workers.
         slot: which of them this is.
@@ -53,6 +53,11 @@ class Row:
         extra = f"-{self.population}-pathways" if self.population != 64 else ""
         return self.kind + extra + (f"-{self.frozen}-frozen" if self.frozen else "")
 
+    @property
+    def pathways(self) -> int:
+        """How many pathways one of its processes has."""
+        return self.population // self.processes
+
     def config(self, process: int) -> RunConfig:
         """The pong preset on one game, without an end; `process` is the row's process id."""
         base = PRESETS[PRESET][1]
@@ -63,7 +68,7 @@ class Row:
                 "agent_steps": (MOST_AGENT_STEPS,),
                 "arms": (Arm.PATHNET,),
                 "seed": self.slot,
-                "evolution": base.evolution.model_copy(update={"population": self.population}),
+                "evolution": base.evolution.model_copy(update={"population": self.pathways}),
             }
         )
 
@@ -72,9 +77,9 @@ class Row:
         config = self.config(os.getpid())
         counter = _Counter(self.slot)
         if self.kind == "environment_only":
-            run_environments(config, counter, self.population // self.processes)
+            run_environments(config, counter, self.pathways)
         elif self.kind == "acting":
-            run_acting(config, counter, self.population // self.processes)
+            run_acting(config, counter, self.pathways)
         elif self.kind == A2C:
             from launch.bench_a2c import run_a2c
 

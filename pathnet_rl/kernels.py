@@ -1,9 +1,8 @@
-"""Loops over numbers that would take several passes over memory in torch, compiled when first called."""
+"""The layers' loops, compiled when first called: from inputs to outputs in one pass over memory, and back."""
 
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import numba
@@ -13,79 +12,10 @@ from pathnet_rl.tiles import (
     LANE,
     MOST_POSITIONS,
     REVISION,
-    VECTOR,
     multiply,
     rectify,
-    standardise_pixels,
     unrectify,
 )
-
-MEDIAN_STRIDE = 8
-"""Every eighth pixel of every eighth row tells a frame's background."""
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _median_and_scale(frame: Any, counts: Any) -> tuple[float, float]:
-    """Of one frame [H, W]; `counts` [256] is for this function's own use."""
-    height, width = frame.shape
-    counts[:] = 0
-    for y in range(0, height, MEDIAN_STRIDE):
-        for x in range(0, width, MEDIAN_STRIDE):
-            counts[frame[y, x]] += 1
-    middle = (counts.sum() - 1) // 2
-    grey, up_to = 0, counts[0]
-    while up_to <= middle:
-        grey += 1
-        up_to += counts[grey]
-    total, squares = np.int64(0), np.int64(0)
-    for pixel in frame.reshape(-1):
-        value = np.int64(pixel)
-        total += value
-        squares += value * value
-    mean = total / frame.size
-    return float(grey), 1.0 / math.sqrt(max(squares / frame.size - mean * mean, 1.0))
-
-
-@functools.cache
-def prepare_kernel(channels: int, halves: bool) -> Any:
-    """Standardise (or scale) frames of bytes and reorder them, in one pass; compiled when first called.
-
-    Args:
-        halves: to bfloat16 instead of float32.
-    """
-    revision = REVISION
-    drop = np.uint32(16 if halves else 0)
-
-    @numba.njit(cache=True, nogil=True)
-    def prepare(frames: Any, standardised: bool, images: Any) -> None:
-        """Fill images [E, H x W x C], the bits of the numbers, from frames [E, C, H, W]."""
-        _ = revision
-        environments, _, height, width = frames.shape
-        pixels = height * width
-        medians, scales = np.zeros(channels, np.float32), np.empty(channels, np.float32)
-        scales[:] = 1.0 / 255.0
-        counts = np.empty(256, np.int64)
-        groups = pixels // VECTOR
-        number = np.empty(1, np.float32)
-        bits = number.view(np.uint32)
-        for e in range(environments):
-            stack, image = frames[e], images[e]
-            if standardised:
-                for c in range(channels):
-                    medians[c], scales[c] = _median_and_scale(stack[c], counts)
-            standardise_pixels(
-                stack.ctypes.data, pixels, groups, medians.ctypes.data, scales.ctypes.data,
-                image.ctypes.data, channels, halves,
-            )  # fmt: skip
-            for c in range(channels):
-                flat = stack[c].reshape(-1)
-                for i in range(groups * VECTOR, pixels):
-                    number[0] = (np.float32(flat[i]) - medians[c]) * scales[c]
-                    # Rounded to the nearest number that is left, to the even one of two.
-                    half = ((bits[0] >> drop) & 1) + 0x7FFF if drop else 0
-                    image[i * channels + c] = (bits[0] + half) >> drop
-
-    return prepare
 
 
 class Windows(NamedTuple):
@@ -358,24 +288,3 @@ def backward_pairs_kernel(outputs: int) -> Any:
                     )  # fmt: skip
 
     return backward
-
-
-# As numpy divides: a check for 0 in every division would keep the loop from being vectorised.
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def rmsprop_rows(
-    parameters: Any,
-    squares: Any,
-    rows: Any,
-    gradients: Any,
-    rate: np.float32,
-    decay: np.float32,
-    epsilon: np.float32,
-) -> None:
-    """`optimizer.shared_rmsprop`, in one pass over memory."""
-    rest = np.float32(1.0) - decay
-    for n in range(len(rows)):
-        theta, mean, gradient = parameters[rows[n]], squares[rows[n]], gradients[n]
-        for i in range(len(gradient)):
-            square = decay * mean[i] + rest * gradient[i] * gradient[i]
-            mean[i] = square
-            theta[i] -= rate * gradient[i] / np.sqrt(square + epsilon)

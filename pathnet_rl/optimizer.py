@@ -6,10 +6,11 @@ optimizer, so this one is written out.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba
 import numpy as np
 from numpy.typing import NDArray
-
-from pathnet_rl.kernels import rmsprop_rows
 
 Floats = NDArray[np.float32]
 
@@ -30,7 +31,28 @@ def shared_rmsprop(
         rows: which of the M rows to step, n of them. gradients: d, [n, size].
     """
     constants = np.float32(rate), np.float32(decay), np.float32(epsilon)
-    rmsprop_rows(parameters, squares, rows, gradients, *constants)
+    _step_rows(parameters, squares, rows, gradients, *constants)
+
+
+# As numpy divides: a check for 0 in every division would keep the loop from being vectorised.
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _step_rows(
+    parameters: Any,
+    squares: Any,
+    rows: Any,
+    gradients: Any,
+    rate: np.float32,
+    decay: np.float32,
+    epsilon: np.float32,
+) -> None:
+    """`shared_rmsprop`, in one pass over memory."""
+    rest = np.float32(1.0) - decay
+    for n in range(len(rows)):
+        theta, mean, gradient = parameters[rows[n]], squares[rows[n]], gradients[n]
+        for i in range(len(gradient)):
+            square = decay * mean[i] + rest * gradient[i] * gradient[i]
+            mean[i] = square
+            theta[i] -= rate * gradient[i] / np.sqrt(square + epsilon)
 
 
 def annealed(rate: float, done: int, total: int) -> float:
