@@ -86,15 +86,11 @@ def forward_kernel(positions: int, outputs: int, pairs: bool) -> Any:
                         weights.ctypes.data, windows.row * step, step,
                         windows.lines, windows.row, lanes, positions, pairs,
                     )  # fmt: skip
-                    for p in range(positions):
-                        at = row + (sample * windows.height + y) * windows.width + x + p
-                        rectify(
-                            target + 4 * p * step,
-                            kept.ctypes.data + at * step,
-                            sums.ctypes.data + 4 * at * outputs,
-                            modules,
-                            outputs,
-                        )
+                    at = row + (sample * windows.height + y) * windows.width + x
+                    rectify(
+                        target, step, kept.ctypes.data + at * step,
+                        sums.ctypes.data + 4 * at * outputs, positions, modules, outputs,
+                    )  # fmt: skip
 
     return forward
 
@@ -164,16 +160,11 @@ def backward_kernel(positions: int, outputs: int) -> Any:
         zeros = columns[positions].ctypes.data
         tiles = -(-windows.width // positions)
         for sample in range(samples):
-            for place in range(count):
-                at = sample * count + place
-                unrectify(
-                    upstream.ctypes.data + 4 * at * outputs,
-                    kept.ctypes.data + at * step,
-                    raw.ctypes.data + 4 * place * step,
-                    totals.ctypes.data,
-                    modules,
-                    outputs,
-                )
+            at = sample * count
+            unrectify(
+                upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,
+                raw.ctypes.data, step, totals.ctypes.data, count, modules, outputs,
+            )  # fmt: skip
             for first in range(0, trainable, LANE):
                 for line in range(windows.lines):
                     target = gradient[first:, line:].ctypes.data
@@ -246,16 +237,11 @@ def backward_pairs_kernel(outputs: int) -> Any:
         steps = windows.down // windows.line
         bits = raw.view(np.uint32)
         for sample in range(samples):
-            for place in range(height * width):
-                at = sample * height * width + place
-                unrectify(
-                    upstream.ctypes.data + 4 * at * outputs,
-                    kept.ctypes.data + at * step,
-                    raw.ctypes.data + 4 * place * step,
-                    totals.ctypes.data,
-                    modules,
-                    outputs,
-                )
+            at = sample * height * width
+            unrectify(
+                upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,
+                raw.ctypes.data, step, totals.ctypes.data, height * width, modules, outputs,
+            )  # fmt: skip
             for y in range(height):
                 for pair in range(half):
                     left = bits[y * width + 2 * pair]

@@ -214,67 +214,85 @@ def _tile(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def rectify(context: Any, responses: Any, kept: Any, sums: Any, modules: Any, outputs: Any) -> Any:
-    """ReLU and sum over modules of one position.
+def rectify(
+    context: Any,
+    responses: Any,
+    step: Any,
+    kept: Any,
+    sums: Any,
+    rows: Any,
+    modules: Any,
+    outputs: Any,
+) -> Any:
+    """ReLU and sum over modules, row by row.
 
     Args:
-        responses: address of [modules x outputs] float32. kept: address of as many bytes, filled: 1 where
-            a response is positive (or not a number, which must not vanish). sums: address of [outputs]
-            float32, filled. outputs: a literal.
+        responses: address of [rows, step] float32, of which the first modules x outputs count.
+        kept: address of [rows, step] bytes, filled: 1 where a response is positive (or not a number,
+            which must not vanish). sums: address of [rows, outputs] float32, filled. outputs: a literal.
     """
     if not isinstance(outputs, types.IntegerLiteral):
         return None
     floats = ir.VectorType(_FLOAT, outputs.literal_value)
     bytes_ = ir.VectorType(ir.IntType(8), outputs.literal_value)
-    signature = types.void(types.int64, types.int64, types.int64, types.int64, outputs)
+    signature = types.void(*[types.int64] * 6, outputs)
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        responses, kept, sums, modules, _ = arguments
+        responses, step, kept, sums, rows, modules = arguments[:6]
         zero = ir.Constant(floats, None)
-        total = cgutils.alloca_once_value(builder, zero)
-        with cgutils.for_range(builder, modules) as module:
-            first = builder.mul(module.index, _long(floats.count))
-            response = _load(builder, _at(builder, responses, first, floats))
-            positive = builder.fcmp_unordered(">", response, zero)
-            place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
-            _store(builder, builder.zext(positive, bytes_), place, 1)
-            rectified = builder.select(positive, response, zero)
-            builder.store(builder.fadd(builder.load(total), rectified), total)
-        _store(builder, builder.load(total), _at(builder, sums, _long(0), floats))
+        with cgutils.for_range(builder, rows) as row:
+            total = cgutils.alloca_once(builder, floats)
+            builder.store(zero, total)
+            with cgutils.for_range(builder, modules) as module:
+                first = builder.mul(module.index, _long(floats.count))
+                first = builder.add(first, builder.mul(row.index, step))
+                response = _load(builder, _at(builder, responses, first, floats))
+                positive = builder.fcmp_unordered(">", response, zero)
+                place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
+                _store(builder, builder.zext(positive, bytes_), place, 1)
+                rectified = builder.select(positive, response, zero)
+                builder.store(builder.fadd(builder.load(total), rectified), total)
+            first = builder.mul(row.index, _long(floats.count))
+            _store(builder, builder.load(total), _at(builder, sums, first, floats))
 
     return signature, generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def unrectify(
-    context: Any, upstream: Any, kept: Any, raw: Any, totals: Any, modules: Any, outputs: Any
-) -> Any:
-    """The gradient of `rectify` at one position.
+    context: Any, upstream: Any, kept: Any, raw: Any, step: Any, totals: Any, rows: Any, modules: Any,
+    outputs: Any,
+) -> Any:  # fmt: skip
+    """The gradient of `rectify`.
 
     Args:
-        upstream: address of [outputs] float32, the gradient of the sums. kept: what `rectify` filled.
-        raw: address of [modules x outputs] float32, filled: the gradient of the responses.
-        totals: address of as many, which it is added to. outputs: a literal.
+        upstream: address of [rows, outputs] float32, the gradient of the sums. kept: what `rectify`
+            filled. raw: address of [rows, step] float32, of which the first modules x outputs are filled:
+            the gradient of the responses. totals: address of [step], to which it is added. outputs: a
+            literal.
     """
     if not isinstance(outputs, types.IntegerLiteral):
         return None
     floats = ir.VectorType(_FLOAT, outputs.literal_value)
     bytes_ = ir.VectorType(ir.IntType(8), outputs.literal_value)
-    signature = types.void(*[types.int64] * 5, outputs)
+    signature = types.void(*[types.int64] * 7, outputs)
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        upstream, kept, raw, totals, modules, _ = arguments
-        gradient = _load(builder, _at(builder, upstream, _long(0), floats))
-        with cgutils.for_range(builder, modules) as module:
-            first = builder.mul(module.index, _long(floats.count))
-            place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
-            positive = builder.icmp_unsigned(
-                "!=", _load(builder, place, 1), ir.Constant(bytes_, None)
-            )
-            mine = builder.select(positive, gradient, ir.Constant(floats, None))
-            _store(builder, mine, _at(builder, raw, first, floats))
-            total = _at(builder, totals, first, floats)
-            _store(builder, builder.fadd(_load(builder, total), mine), total)
+        upstream, kept, raw, step, totals, rows, modules = arguments[:7]
+        with cgutils.for_range(builder, rows) as row:
+            first = builder.mul(row.index, _long(floats.count))
+            gradient = _load(builder, _at(builder, upstream, first, floats))
+            with cgutils.for_range(builder, modules) as module:
+                unit = builder.mul(module.index, _long(floats.count))
+                first = builder.add(unit, builder.mul(row.index, step))
+                place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
+                positive = builder.icmp_unsigned(
+                    "!=", _load(builder, place, 1), ir.Constant(bytes_, None)
+                )
+                mine = builder.select(positive, gradient, ir.Constant(floats, None))
+                _store(builder, mine, _at(builder, raw, first, floats))
+                total = _at(builder, totals, unit, floats)
+                _store(builder, builder.fadd(_load(builder, total), mine), total)
 
     return signature, generate
 

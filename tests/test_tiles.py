@@ -62,45 +62,47 @@ def test_a_product_of_pairs(lanes: int) -> None:
     np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-5)
 
 
+ROWS, MODULES, OUTPUTS, STEP = 4, 3, 5, 17
+
+
 @numba.njit
 def there(responses: Any, kept: Any, sums: Any) -> None:
-    rectify(responses.ctypes.data, kept.ctypes.data, sums.ctypes.data, len(responses), 5)
+    rectify(responses.ctypes.data, STEP, kept.ctypes.data, sums.ctypes.data, ROWS, MODULES, OUTPUTS)
 
 
 @numba.njit
 def back(upstream: Any, kept: Any, raw: Any, totals: Any) -> None:
     unrectify(
-        upstream.ctypes.data,
-        kept.ctypes.data,
-        raw.ctypes.data,
-        totals.ctypes.data,
-        len(raw),
-        5,
-    )
+        upstream.ctypes.data, kept.ctypes.data, raw.ctypes.data, STEP, totals.ctypes.data, ROWS,
+        MODULES, OUTPUTS,
+    )  # fmt: skip
 
 
-def test_modules_are_rectified_and_summed_and_their_gradient_is_handed_to_those_that_were_on() -> (
-    None
-):
-    rng = np.random.default_rng(0)
-    responses = rng.standard_normal((3, 5)).astype(np.float32)
-    kept, sums = np.full((3, 5), 9, np.uint8), np.empty(5, np.float32)
+def test_modules_are_rectified_and_summed_and_gradients_go_to_those_that_were_on() -> None:
+    rng, units = np.random.default_rng(0), MODULES * OUTPUTS
+    responses = rng.standard_normal((ROWS, STEP)).astype(np.float32)
+    kept, sums = np.full((ROWS, STEP), 9, np.uint8), np.empty((ROWS, OUTPUTS), np.float32)
     there(responses, kept, sums)
-    np.testing.assert_array_equal(kept, responses > 0)
-    np.testing.assert_allclose(sums, responses.clip(0).sum(0), rtol=1e-6)
-    upstream = rng.standard_normal(5).astype(np.float32)
-    raw, totals = np.empty((3, 5), np.float32), np.ones((3, 5), np.float32)
+    on = responses[:, :units] > 0
+    np.testing.assert_array_equal(kept[:, :units], on)
+    assert (kept[:, units:] == 9).all()
+    by_module = responses[:, :units].clip(0).reshape(ROWS, MODULES, OUTPUTS)
+    np.testing.assert_allclose(sums, by_module.sum(1), rtol=1e-6)
+    upstream = rng.standard_normal((ROWS, OUTPUTS)).astype(np.float32)
+    raw, totals = np.full((ROWS, STEP), 7.0, np.float32), np.ones(STEP, np.float32)
     back(upstream, kept, raw, totals)
-    np.testing.assert_array_equal(raw, np.where(responses > 0, upstream, 0))
-    np.testing.assert_array_equal(totals, 1 + raw)
+    np.testing.assert_array_equal(raw[:, :units], np.where(on, np.tile(upstream, MODULES), 0))
+    assert (raw[:, units:] == 7.0).all()
+    np.testing.assert_allclose(totals[:units], 1 + raw[:, :units].sum(0), rtol=1e-6)
+    assert (totals[units:] == 1).all()
 
 
 def test_what_is_not_a_number_does_not_vanish_in_a_relu() -> None:
-    responses = np.full((1, 5), np.nan, np.float32)
-    kept, sums = np.zeros((1, 5), np.uint8), np.zeros(5, np.float32)
+    responses = np.full((ROWS, STEP), np.nan, np.float32)
+    kept, sums = np.zeros((ROWS, STEP), np.uint8), np.zeros((ROWS, OUTPUTS), np.float32)
     there(responses, kept, sums)
     assert np.isnan(sums).all()
-    assert kept.all()
+    assert kept[:, : MODULES * OUTPUTS].all()
 
 
 def test_tiles_are_even_and_never_wider_than_the_registers() -> None:
