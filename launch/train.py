@@ -62,7 +62,8 @@ def build_grid(config: RunConfig) -> Grid:
                 " the tasks of one run share a grid and must observe the same shape"
             )
     grid = Grid(config.grid, shapes[0], tuple(actions for _, actions in described))
-    image_dtype(config.grid.image_precision, pairs_fit(grid.layers[0]))
+    if len(shapes[0]) == 3 and not config.acts_grouped:
+        image_dtype(config.grid.image_precision, pairs_fit(grid.layers[0]))
     return grid
 
 

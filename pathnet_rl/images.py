@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pathnet_rl.errors import UserError
-from pathnet_rl.tiles import LANE, MULTIPLIES_PAIRS, REVISION, VECTOR, standardise_pixels
+from pathnet_rl.tiles import LANE, MULTIPLIES_PAIRS, VECTOR, compiled, standardise_pixels
 
 MEDIAN_STRIDE = 8
 """Every eighth pixel of every eighth row tells a frame's background."""
@@ -89,13 +89,10 @@ def prepare_kernel(channels: int, halves: bool) -> Any:
     Args:
         halves: to bfloat16 instead of float32.
     """
-    revision = REVISION
     drop = np.uint32(16 if halves else 0)
 
-    @numba.njit(cache=True, nogil=True)
     def prepare(frames: Any, standardised: bool, images: Any) -> None:
         """Fill images [E, H x W x C], the bits of the numbers, from frames [E, C, H, W]."""
-        _ = revision
         environments, _, height, width = frames.shape
         pixels = height * width
         medians, scales = np.zeros(channels, np.float32), np.empty(channels, np.float32)
@@ -121,7 +118,7 @@ def prepare_kernel(channels: int, halves: bool) -> Any:
                     half = ((bits[0] >> drop) & 1) + 0x7FFF if drop else 0
                     image[i * channels + c] = (bits[0] + half) >> drop
 
-    return prepare
+    return compiled(prepare, channels, halves)
 
 
 class ImageInputs:
@@ -141,11 +138,12 @@ class ImageInputs:
         dtype: torch.dtype,
     ) -> None:
         channels, height, width = shape
+        self._shape = (environments, *shape)
         self._standardised = standardised
-        shape = (steps * environments, height, width, channels)
-        count = math.prod(shape)
+        laid_out = (steps * environments, height, width, channels)
+        count = math.prod(laid_out)
         flat = torch.zeros(count + LANE, dtype=dtype)
-        self.images = flat[:count].view(shape)
+        self.images = flat[:count].view(laid_out)
         self._steps = self.images.chunk(steps)
         half = dtype == torch.bfloat16
         self._prepare_bytes = prepare_kernel(channels, half)
@@ -156,7 +154,13 @@ class ImageInputs:
         """`images` as the first layer takes them: flat, with LANE spare numbers; bfloat16 as uint16."""
 
     def prepare(self, observations: NDArray[np.generic], step: int) -> torch.Tensor:
-        """[E, H, W, C] from [E, C, H, W], kept as one step of `images`."""
+        """[E, H, W, C] from [E, C, H, W], kept as one step of `images`.
+
+        Raises:
+            ValueError: the observations are of another shape.
+        """
+        if observations.shape != self._shape:
+            raise ValueError(f"observations of shape {observations.shape}, not {self._shape}")
         images = self._steps[step]
         if observations.dtype == np.uint8:
             frames = np.ascontiguousarray(observations)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from pathnet_rl.tiles import (
+    GRADIENT_POSITIONS,
     LANE,
     MOST_POSITIONS,
-    REVISION,
+    compiled,
     multiply,
     rectify,
     unrectify,
@@ -49,9 +49,7 @@ def forward_kernel(positions: int, outputs: int, pairs: bool) -> Any:
     Args:
         outputs: of a module, k. pairs: inputs and weights are pairs of bfloat16.
     """
-    revision = REVISION
 
-    @numba.njit(cache=True, nogil=True)
     def forward(
         inputs: Any,
         begin: int,
@@ -68,10 +66,10 @@ def forward_kernel(positions: int, outputs: int, pairs: bool) -> Any:
         """Fill rows of `kept` [rows, step] and `sums` [rows, k], from `row` on, from `begin` words on.
 
         Args:
-            weights: [words, step], bias: [step], where step is at least modules x k, padded.
-            responses: [positions, step], for this function's own use.
+            inputs: flat, float32 or the bits of bfloat16. weights: [words, step] (of pairs: [words, step,
+                2]), bias: [step], where step is at least modules x k, padded.
+            responses: room for [positions, step], for this function's own use.
         """
-        _ = revision
         lanes, step = -(-modules * outputs // LANE) * LANE, len(bias)
         tiles = -(-windows.width // positions)
         source, target = inputs.ctypes.data, responses.ctypes.data
@@ -92,16 +90,14 @@ def forward_kernel(positions: int, outputs: int, pairs: bool) -> Any:
                         sums.ctypes.data + 4 * at * outputs, positions, modules, outputs,
                     )  # fmt: skip
 
-    return forward
+    return compiled(forward, positions, outputs, pairs)
 
 
 @functools.cache
 def head_kernel(positions: int) -> Any:
     """The forward pass of a head on tiles of `positions` samples: a product and a bias."""
-    revision = REVISION
 
-    @numba.njit(cache=True, nogil=True)
-    def forward(
+    def head(
         inputs: Any, weights: Any, bias: Any, outputs: Any, row: int, samples: int, lanes: int
     ) -> None:
         """Fill so many rows of `outputs` [samples, step], from `row` on.
@@ -109,7 +105,6 @@ def head_kernel(positions: int) -> Any:
         Args:
             inputs: [samples, F]. weights: [F, step]. bias: [step]. lanes: padded outputs.
         """
-        _ = revision
         features, step = weights.shape
         for tile in range(-(-samples // positions)):
             first = row + min(tile * positions, samples - positions)
@@ -120,15 +115,13 @@ def head_kernel(positions: int) -> Any:
                 1, features, lanes, positions, False,
             )  # fmt: skip
 
-    return forward
+    return compiled(head, positions)
 
 
 @functools.cache
 def backward_kernel(positions: int, outputs: int) -> Any:
     """The backward pass of a layer of float32 inputs; see `forward_kernel`."""
-    revision = REVISION
 
-    @numba.njit(cache=True, nogil=True)
     def backward(
         inputs: Any,
         samples: int,
@@ -147,13 +140,14 @@ def backward_kernel(positions: int, outputs: int) -> Any:
         """Add to the gradients of weights, biases and inputs.
 
         Args:
-            weights: [n k, lines, padded row]. upstream: [rows, k]. trainable: outputs of the modules that
-                learn, which come first. gradient: [padded n k, lines, padded row]. totals: [step].
-            below: like `inputs`, or empty if their gradient is not wanted.
-            raw: [outputs of a sample, step], zeros, and columns: [positions + 1, padded row], of which
-                the last row is zeros, for this function's own use.
+            inputs: flat, with LANE spare numbers: up to LANE - 1 past a window's line are read.
+            weights: [at least n k, lines, padded row]. trainable: outputs, k a module, of the modules that
+                learn, which come first. upstream: [rows, k].
+            gradient: [padded trainable, lines, padded row]. totals: [step]. below: [numbers of the
+                samples' inputs], or empty if their gradient is not wanted.
+            raw: [height x width, step], zeros, and columns: [positions + 1, padded row], of which the
+                last row is zeros, for this function's own use.
         """
-        _ = revision
         step = kept.shape[1]
         padded = gradient.shape[2]
         count = windows.height * windows.width
@@ -165,7 +159,7 @@ def backward_kernel(positions: int, outputs: int) -> Any:
                 upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,
                 raw.ctypes.data, step, totals.ctypes.data, count, modules, outputs,
             )  # fmt: skip
-            for first in range(0, trainable, LANE):
+            for first in range(0, trainable, GRADIENT_POSITIONS):
                 for line in range(windows.lines):
                     target = gradient[first:, line:].ctypes.data
                     multiply(
@@ -173,7 +167,7 @@ def backward_kernel(positions: int, outputs: int) -> Any:
                         raw.ctypes.data + 4 * first, 1, windows.width * step, step,
                         inputs.ctypes.data + 4 * (sample * windows.image + line * windows.line),
                         windows.down, windows.across,
-                        windows.height, windows.width, padded, LANE, False,
+                        windows.height, windows.width, padded, GRADIENT_POSITIONS, False,
                     )  # fmt: skip
             for y in range(windows.height if len(below) else 0):
                 for tile in range(tiles):
@@ -193,7 +187,7 @@ def backward_kernel(positions: int, outputs: int) -> Any:
                             for number in range(windows.row):
                                 target_row[number] += column[number]
 
-    return backward
+    return compiled(backward, positions, outputs)
 
 
 @functools.cache
@@ -203,10 +197,8 @@ def backward_pairs_kernel(outputs: int) -> Any:
     A product of pairs adds up two positions, so two windows side by side are interleaved, and so are
     their gradients, which are rounded to bfloat16.
     """
-    revision = REVISION
 
-    @numba.njit(cache=True, nogil=True)
-    def backward(
+    def backward_pairs(
         inputs: Any,
         samples: int,
         windows: Windows,
@@ -220,15 +212,14 @@ def backward_pairs_kernel(outputs: int) -> Any:
         gradients: Any,
         windows_side_by_side: Any,
     ) -> None:
-        """Add to `gradient` [padded n k, lines, padded row] and `totals` [step].
+        """Add to `gradient` [padded trainable, lines, padded row] and `totals` [step].
 
         Args:
-            inputs: the images as uint16. windows: in pairs. upstream: [rows, k].
-            raw: [outputs of a sample + 1, step], zeros; gradients: [height, half, step] and
+            inputs: the images as uint16. windows: in pairs. trainable, upstream: as in `backward_kernel`.
+            raw: [height x width + 1, step], zeros; gradients: [height, half, step] and
                 windows_side_by_side: [lines of an image, half, padded row], uint32, where half are the
                 pairs of outputs side by side. For this function's own use.
         """
-        _ = revision
         step = kept.shape[1]
         padded = gradient.shape[2]
         height, width = windows.height, windows.width
@@ -263,14 +254,14 @@ def backward_pairs_kernel(outputs: int) -> Any:
                         words[number] = np.uint32(left_words[number]) | (
                             np.uint32(right_words[number]) << np.uint32(16)
                         )
-            for first in range(0, trainable, LANE):
+            for first in range(0, trainable, GRADIENT_POSITIONS):
                 for line in range(windows.lines):
                     target = gradient[first:, line:].ctypes.data
                     multiply(
                         target, windows.lines * padded, target, windows.lines * padded,
                         gradients.ctypes.data + 4 * first, 1, half * step, step,
                         windows_side_by_side[line:].ctypes.data, steps * half * padded, padded,
-                        height, half, padded, LANE, True,
+                        height, half, padded, GRADIENT_POSITIONS, True,
                     )  # fmt: skip
 
-    return backward
+    return compiled(backward_pairs, outputs)

@@ -49,7 +49,7 @@ def pairs_fit(shape: ModuleLayer) -> bool:
 
 
 def windows_of(shape: ModuleLayer, samples: int, numbers_a_word: int) -> tuple[int, Windows]:
-    """Where the windows of so many samples lie, and how many images that are.
+    """How many images so many samples are, and where their windows lie.
 
     A linear layer's samples are the outputs of one image, side by side: each sees all of a sample.
     """
@@ -103,7 +103,7 @@ class Layer:
         self._samples, self._windows = windows_of(shape, environments, self._numbers_a_word)
         positions = tile_positions(self._windows.width)
         self._forward = forward_kernel(positions, outputs, self._numbers_a_word == 2)
-        self._responses = zeros(positions, widest)
+        self._responses: Floats = zeros(positions * widest)
         # By module, as the gradient of the inputs takes them.
         self._weights_by_module = torch.zeros(
             most_modules * outputs, self._lines, padded(self._row)
@@ -151,7 +151,7 @@ class Layer:
             self._weights,
             self._bias,
             self._modules,
-            self._responses[:, : len(self._bias)],
+            self._responses,
             self._kept,
             self._sums,
             step * self._step_rows,

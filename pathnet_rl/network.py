@@ -75,7 +75,7 @@ class PathwayNetwork:
             )
             inputs = self._images.words
         else:
-            inputs = np.zeros(samples * first.fan_in + LANE, np.float32)
+            inputs = zeros(samples * first.fan_in + LANE)
             self._vectors = inputs[: samples * first.fan_in].reshape(samples, first.fan_in)
         self._layers: list[Layer] = []
         for shape in grid.layers:

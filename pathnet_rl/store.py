@@ -200,9 +200,19 @@ class GridStore:
 
         Raises:
             StaleTaskError: the gradients belong to another task; nothing was changed.
+            ValueError: the gradients are not of the path's trainable modules and head; nothing was changed.
         """
         if task != self.task:
             raise StaleTaskError(f"a push for task {task} came in task {self.task}")
+        learned = difference(path, self.frozen)
+        wanted = [
+            (len(modules), layer.module_size)
+            for modules, layer in zip(learned, self.grid.layers, strict=True)
+        ]
+        found = [tuple(gradient.shape) for gradient in (*gradients.layers, gradients.head)]
+        wanted_head = (self.grid.heads[task].size,)
+        if found != [*wanted, wanted_head]:
+            raise ValueError(f"gradients of shapes {found}, not {[*wanted, wanted_head]}")
         rate = self.learning_rate
         decay, epsilon = self.learning.rmsprop_decay, self.learning.rmsprop_epsilon
 
@@ -212,7 +222,6 @@ class GridStore:
             numbers = np.fromiter(rows, np.int64)
             shared_rmsprop(*blocks, numbers, gradient.numpy(), rate, decay, epsilon)
 
-        learned = difference(path, self.frozen)
         for blocks, modules, gradient in zip(self._rows, learned, gradients.layers, strict=True):
             step(blocks, modules, gradient)
         step(self._heads[task], (0,), gradients.head[None])

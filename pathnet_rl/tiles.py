@@ -8,25 +8,24 @@ Addresses are integers (`array.ctypes.data`), steps count words. Nothing is chec
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import llvmlite.binding
 import numba
 import numba.core.cgutils
+import numba.core.codegen
 import numba.extending
 from llvmlite import ir
 from numba import types
 
-config: Any = numba.config
-
 
 def _features() -> set[str]:
-    """What the processor that numba compiles for can do: this one, unless NUMBA_CPU_NAME says otherwise."""
-    if config.CPU_NAME not in (None, "host"):
-        wanted = (config.CPU_FEATURES or "").split(",")
-        return {feature[1:] for feature in wanted if feature.startswith("+")}
-    return {name for name, there in llvmlite.binding.get_host_cpu_features().items() if there}
+    """What the processor that numba compiles for can do: this one, unless numba's settings say otherwise."""
+    named = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
+    host = numba.core.codegen.get_host_cpu_features()  # type: ignore[no-untyped-call]
+    flags = (host if named is None else named).split(",")
+    return {flag[1:] for flag in flags if flag.startswith("+")}
 
 
 _FEATURES = _features()
@@ -34,18 +33,34 @@ MULTIPLIES_PAIRS = "avx512bf16" in _FEATURES
 """This processor multiplies bfloat16."""
 
 LANE = 8
-"""Vectors are multiples of 8 float32 wide: what is read or written as vectors is padded to that."""
+"""Products have a multiple of 8 lanes, one a float32: what they read and write is padded to that."""
 VECTOR = 16
-"""The widest vector: rows of arrays that are read as vectors are as far apart, for alignment."""
+"""The widest vector's lanes. Rows of the forward pass's weights and responses are a multiple of it apart, so
+that no vector lies across two lines of the cache."""
 MOST_LANES, MOST_POSITIONS = (32, 10) if "avx512f" in _FEATURES else (16, 6)
 """The largest tile whose sums stay in registers: 20 of 32 with AVX-512, 12 of 16 with AVX2."""
-
-REVISION = zlib.crc32(Path(__file__).read_bytes())
-"""Compiled loops are cached by what they enclose and the file they stand in, which is not this one: they
-enclose this number, so that none outlives a change here."""
+GRADIENT_POSITIONS = 8 if MOST_POSITIONS >= 8 else 4
+"""The tile of a weight gradient, whose positions are outputs, padded to LANE: a divisor of that."""
+MOST_TOGETHER = 64
+"""Outputs of a module that are rectified together: wider vectors take LLVM minutes."""
 
 cgutils: Any = numba.core.cgutils
 intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
+
+
+def compiled(function: Any, *constants: object) -> Any:
+    """Compile a function that encloses constants, when it is first called, or take it from numba's cache.
+
+    All functions of one qualified name share an index of numbered cache files, which processes write
+    without locks: what is compiled for other constants, or from other code (its own file's or this
+    one's), must have a name of its own, or one may be taken for the other.
+    """
+    code = Path(function.__code__.co_filename).read_bytes()
+    revision = zlib.crc32(code, zlib.crc32(Path(__file__).read_bytes()))
+    name = "_".join(str(part) for part in (function.__name__, *constants, revision))
+    function.__qualname__ = name
+    return numba.njit(cache=True, nogil=True)(function)
+
 
 _FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
@@ -233,29 +248,47 @@ def rectify(
     """
     if not isinstance(outputs, types.IntegerLiteral):
         return None
-    floats = ir.VectorType(_FLOAT, outputs.literal_value)
-    bytes_ = ir.VectorType(ir.IntType(8), outputs.literal_value)
+    count = outputs.literal_value
     signature = types.void(*[types.int64] * 6, outputs)
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         responses, step, kept, sums, rows, modules = arguments[:6]
-        zero = ir.Constant(floats, None)
-        with cgutils.for_range(builder, rows) as row:
+        for floats, bytes_, row, output in _outputs_together(builder, rows, count):
+            zero = ir.Constant(floats, None)
             total = cgutils.alloca_once(builder, floats)
             builder.store(zero, total)
             with cgutils.for_range(builder, modules) as module:
-                first = builder.mul(module.index, _long(floats.count))
-                first = builder.add(first, builder.mul(row.index, step))
+                unit = builder.add(builder.mul(module.index, _long(count)), output)
+                first = builder.add(unit, builder.mul(row, step))
                 response = _load(builder, _at(builder, responses, first, floats))
                 positive = builder.fcmp_unordered(">", response, zero)
                 place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
                 _store(builder, builder.zext(positive, bytes_), place, 1)
                 rectified = builder.select(positive, response, zero)
                 builder.store(builder.fadd(builder.load(total), rectified), total)
-            first = builder.mul(row.index, _long(floats.count))
+            first = builder.add(builder.mul(row, _long(count)), output)
             _store(builder, builder.load(total), _at(builder, sums, first, floats))
 
     return signature, generate
+
+
+def _outputs_together(builder: Any, rows: Any, count: int) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """Generate loops over rows and over at most MOST_TOGETHER of `count` outputs, and what is left.
+
+    Yields:
+        Inside each: the vectors of as many floats and bytes, the row, the first output.
+    """
+    whole, rest = divmod(count, MOST_TOGETHER)
+    for width, chunks, begin in ((MOST_TOGETHER, whole, 0), (rest, 1, whole * MOST_TOGETHER)):
+        if not width or not chunks:
+            continue
+        vectors = (ir.VectorType(kind, width) for kind in (_FLOAT, ir.IntType(8)))
+        with (
+            cgutils.for_range(builder, rows) as row,
+            cgutils.for_range(builder, _long(chunks)) as chunk,
+        ):
+            first = builder.add(builder.mul(chunk.index, _long(width)), _long(begin))
+            yield *vectors, row.index, first
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -273,18 +306,17 @@ def unrectify(
     """
     if not isinstance(outputs, types.IntegerLiteral):
         return None
-    floats = ir.VectorType(_FLOAT, outputs.literal_value)
-    bytes_ = ir.VectorType(ir.IntType(8), outputs.literal_value)
+    count = outputs.literal_value
     signature = types.void(*[types.int64] * 7, outputs)
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         upstream, kept, raw, step, totals, rows, modules = arguments[:7]
-        with cgutils.for_range(builder, rows) as row:
-            first = builder.mul(row.index, _long(floats.count))
+        for floats, bytes_, row, output in _outputs_together(builder, rows, count):
+            first = builder.add(builder.mul(row, _long(count)), output)
             gradient = _load(builder, _at(builder, upstream, first, floats))
             with cgutils.for_range(builder, modules) as module:
-                unit = builder.mul(module.index, _long(floats.count))
-                first = builder.add(unit, builder.mul(row.index, step))
+                unit = builder.add(builder.mul(module.index, _long(count)), output)
+                first = builder.add(unit, builder.mul(row, step))
                 place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
                 positive = builder.icmp_unsigned(
                     "!=", _load(builder, place, 1), ir.Constant(bytes_, None)

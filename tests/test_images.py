@@ -65,6 +65,13 @@ def test_images_of_other_numbers_are_prepared_alike() -> None:
     torch.testing.assert_close(floats, inputs.prepare(seen, 1), rtol=1e-4, atol=1e-5)
 
 
+def test_observations_of_another_shape_are_refused() -> None:
+    inputs = ImageInputs(SHAPE, 1, 4, True, torch.float32)
+    for shape in ((3, *SHAPE), (4, *SHAPE[:2], SHAPE[2] + 1)):
+        with pytest.raises(ValueError, match="observations of shape"):
+            inputs.prepare(np.zeros(shape, np.uint8), 0)
+
+
 def test_standardising_leaves_a_blank_frame_blank() -> None:
     planes = torch.full((1, 1, 16, 16), 90.0)
     standardise(planes)

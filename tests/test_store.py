@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,18 @@ def test_a_push_on_a_path_with_frozen_modules_leaves_them_alone(store: GridStore
     for old, new in zip(before, both_blocks(store), strict=True):
         assert torch.equal(old[~inside], new[~inside])
         assert (old[inside] != new[inside]).all()
+
+
+def test_gradients_of_other_shapes_are_refused_and_change_nothing(store: GridStore) -> None:
+    before = both_blocks(store)
+    good = random_gradients(GRID, PATH, 0, np.random.default_rng(0))
+    fewer = replace(good, layers=(good.layers[0][:-1], *good.layers[1:]))
+    longer = replace(good, head=torch.cat([good.head, good.head]))
+    for gradients in (fewer, longer):
+        with pytest.raises(ValueError, match="gradients of shapes"):
+            store.push(0, PATH, gradients, 1, 0)
+    for old, new in zip(before, both_blocks(store), strict=True):
+        assert torch.equal(old, new)
 
 
 def test_a_stale_push_is_refused_and_changes_nothing(store: GridStore) -> None:

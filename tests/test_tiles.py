@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from typing import Any
 
+import llvmlite.binding
 import numba
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.kernels import tile_positions
-from pathnet_rl.tiles import LANE, MOST_POSITIONS, MULTIPLIES_PAIRS, multiply, rectify, unrectify
+from pathnet_rl.kernels import forward_kernel, head_kernel, tile_positions
+from pathnet_rl.tiles import (
+    GRADIENT_POSITIONS,
+    LANE,
+    MOST_POSITIONS,
+    MOST_TOGETHER,
+    MULTIPLIES_PAIRS,
+    multiply,
+    rectify,
+    unrectify,
+)
 
 Floats = NDArray[np.float32]
 OUTER, INNER = 3, 5
@@ -62,7 +76,8 @@ def test_a_product_of_pairs(lanes: int) -> None:
     np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-5)
 
 
-ROWS, MODULES, OUTPUTS, STEP = 4, 3, 5, 17
+ROWS, MODULES, OUTPUTS = 4, 3, 2 * MOST_TOGETHER + 5
+STEP = MODULES * OUTPUTS + 2
 
 
 @numba.njit
@@ -93,7 +108,7 @@ def test_modules_are_rectified_and_summed_and_gradients_go_to_those_that_were_on
     back(upstream, kept, raw, totals)
     np.testing.assert_array_equal(raw[:, :units], np.where(on, np.tile(upstream, MODULES), 0))
     assert (raw[:, units:] == 7.0).all()
-    np.testing.assert_allclose(totals[:units], 1 + raw[:, :units].sum(0), rtol=1e-6)
+    np.testing.assert_allclose(totals[:units], 1 + raw[:, :units].sum(0), rtol=1e-5, atol=1e-6)
     assert (totals[units:] == 1).all()
 
 
@@ -112,3 +127,44 @@ def test_tiles_are_even_and_never_wider_than_the_registers() -> None:
         tiles = -(-width // positions)
         assert tiles == -(-width // MOST_POSITIONS)
         assert tiles * positions - width < tiles
+
+
+def test_a_weight_gradients_tile_divides_its_padding_and_fits_the_registers() -> None:
+    assert LANE % GRADIENT_POSITIONS == 0
+    assert GRADIENT_POSITIONS <= MOST_POSITIONS
+
+
+def test_functions_compiled_for_different_constants_share_no_cache_file() -> None:
+    functions = [
+        forward_kernel(3, 8, False),
+        forward_kernel(3, 5, False),
+        forward_kernel(3, 8, True),
+        head_kernel(3),
+        head_kernel(4),
+    ]
+    assert len({function.py_func.__qualname__ for function in functions}) == len(functions)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX2 is x86's")
+def test_the_network_is_right_on_a_processor_without_avx512() -> None:
+    flags = [
+        ("-" if name.startswith(("avx512", "avx10", "amx")) or not there else "+") + name
+        for name, there in llvmlite.binding.get_host_cpu_features().items()
+    ]
+    settings = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ",".join(flags)}
+    probe = "from pathnet_rl import tiles; assert tiles.MOST_POSITIONS == 6 and not tiles.MULTIPLIES_PAIRS"
+    environment = {**os.environ, **settings}
+    subprocess.run([sys.executable, "-c", probe], env=environment, check=True, timeout=100)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("tests/test_network.py", "-k", "one_module_at_a_time and (atari or odd)"),
+        ],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
