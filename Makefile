@@ -33,7 +33,7 @@ mnist: $(STAMP) ## Serial PathNet on pairs of MNIST digits, beside its controls
 cifar-svhn: $(STAMP) ## Serial PathNet on CIFAR-10 and SVHN, beside its controls
 	$(BIN)/python -m launch.supervised cifar-svhn $(ARGS)
 
-pong: $(STAMP) ## Learn Pong from scratch with 64 pathways (hours)
+pong: $(STAMP) ## Learn Pong from scratch with 64 pathways (half an hour on 2 cores)
 	$(BIN)/python -m launch.train pong $(ARGS)
 
 test: lint ## Lint, check types and run the tests
