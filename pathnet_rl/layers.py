@@ -93,7 +93,8 @@ class Layer:
         self._positions = math.prod(shape.output_shape) // outputs
         rows = steps * environments * self._positions
         self.outputs: Floats = zeros(rows * outputs + LANE)
-        self._sums = self.outputs[: rows * outputs].reshape(rows, outputs)
+        self.summed = self.outputs[: rows * outputs].reshape(rows, outputs)
+        """Outputs of all steps, [samples x positions, k]."""
         widest = padded(most_modules * outputs, VECTOR)
         self._kept_bytes = zeros(rows * widest, dtype=torch.uint8)
         self._lines = shape.weight_shape[2] if shape.convolutional else 1
@@ -108,11 +109,6 @@ class Layer:
         self._weights_by_module = torch.zeros(
             most_modules * outputs, self._lines, padded(self._row)
         )
-
-    @property
-    def summed(self) -> Floats:
-        """Outputs of all steps, [samples x positions, k]."""
-        return self._sums
 
     def load(self, rows: torch.Tensor, trainable: int) -> None:
         """Prepare the numbers of the active modules, [n, module_size], trainable ones first."""
@@ -131,7 +127,7 @@ class Layer:
         bias: Floats = zeros(step)
         bias[:columns] = rows[:, shape.weights :].flatten()
         self._bias = bias
-        self._kept = self._kept_bytes[: len(self._sums) * step].reshape(-1, step)
+        self._kept = self._kept_bytes[: len(self.summed) * step].reshape(-1, step)
 
     def _by_line(self, weights: torch.Tensor) -> torch.Tensor:
         """[n k, lines, row] of [n, weights] in torch's order."""
@@ -153,7 +149,7 @@ class Layer:
             self._modules,
             self._responses,
             self._kept,
-            self._sums,
+            self.summed,
             step * self._step_rows,
         )
 

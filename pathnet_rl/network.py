@@ -83,8 +83,7 @@ class PathwayNetwork:
             self._layers.append(layer)
             inputs = layer.outputs
         self._features = grid.heads[0].features if grid.heads else 0
-        features = self._layers[-1].summed.reshape(samples, -1)
-        self._last = features
+        self._last = self._layers[-1].summed.reshape(samples, -1)
         self._head_lanes, step = padded(actions + 1), padded(actions + 1, VECTOR)
         self._outputs: NDArray[np.float32] = zeros(samples, step)
         self._head_columns, self._head_bias = zeros(self._features, step), zeros(step)
@@ -109,16 +108,14 @@ class PathwayNetwork:
 
         The returned arrays are views: they change when the same step is computed again.
         """
+        first = step * self.environments
+        samples = slice(first, first + self.environments)
         if self._images is not None:
             self._images.prepare(observations, step)
         else:
-            first = step * self.environments
-            self._vectors[first : first + self.environments] = observations.reshape(
-                self.environments, -1
-            )
+            self._vectors[samples] = observations.reshape(self.environments, -1)
         for layer in self._layers:
             layer.forward(step)
-        first = step * self.environments
         self._head_forward(
             self._last,
             self._head_columns,
@@ -128,7 +125,7 @@ class PathwayNetwork:
             self.environments,
             self._head_lanes,
         )
-        outputs = self._outputs[first : first + self.environments]
+        outputs = self._outputs[samples]
         return outputs[:, : self.actions], outputs[:, self.actions]
 
     def outputs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -205,14 +205,14 @@ class GridStore:
         if task != self.task:
             raise StaleTaskError(f"a push for task {task} came in task {self.task}")
         learned = difference(path, self.frozen)
-        wanted = [
+        wanted: list[tuple[int, ...]] = [
             (len(modules), layer.module_size)
             for modules, layer in zip(learned, self.grid.layers, strict=True)
         ]
+        wanted.append((self.grid.heads[task].size,))
         found = [tuple(gradient.shape) for gradient in (*gradients.layers, gradients.head)]
-        wanted_head = (self.grid.heads[task].size,)
-        if found != [*wanted, wanted_head]:
-            raise ValueError(f"gradients of shapes {found}, not {[*wanted, wanted_head]}")
+        if found != wanted:
+            raise ValueError(f"gradients of shapes {found}, not {wanted}")
         rate = self.learning_rate
         decay, epsilon = self.learning.rmsprop_decay, self.learning.rmsprop_epsilon
 
