@@ -30,6 +30,7 @@ from pathnet_rl.network import PathwayWeights
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore
 from pathnet_rl.transfer import TaskResult
+from workers.pathway_worker import PathwayWorker
 from workers.serial import SerialCrew
 
 ROOT = Path(__file__).parent.parent
@@ -162,3 +163,11 @@ def chi_square(observed: Sequence[float], expected: Sequence[float]) -> float:
     """Pearson's statistic; compare with the quantile of len - 1 degrees of freedom."""
     found, wanted = np.asarray(observed, dtype=float), np.asarray(expected, dtype=float)
     return float((np.square(found - wanted) / wanted).sum())
+
+
+def run_task(worker: PathwayWorker) -> None:
+    """Let a worker work until its store says that the task is over, or stop."""
+    worker.begin_task()
+    while worker.working:
+        worker.step()
+    worker.end_task()

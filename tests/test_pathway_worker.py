@@ -20,7 +20,7 @@ from pathnet_rl.network import PathwayWeights
 from pathnet_rl.rollout import Episode
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import Telemetry
-from tests.support import tiny_config
+from tests.support import run_task, tiny_config
 from workers import pathway_worker
 from workers.pathway_worker import Evaluation, PathwayWorker
 
@@ -205,7 +205,7 @@ def test_a_pathway_reports_after_its_push_and_goes_on_with_what_it_is_given(
 
 def test_a_worker_stops_at_the_end_of_its_rollout_when_the_task_is_over(tmp_path: Path) -> None:
     bench = Bench(tmp_path, budget=40)
-    bench.worker.run_task()
+    run_task(bench.worker)
     assert len(bench.events("push")) == 3  # 16, 32, 48 agent steps.
     assert bench.tape[-1] == ("record",)
     assert bench.hub.told[-1].updates == 3
@@ -215,13 +215,13 @@ def test_a_worker_stops_at_the_end_of_its_rollout_when_the_task_is_over(tmp_path
 def test_a_worker_stops_when_it_is_told_to(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.store.stopped = True
-    bench.worker.run_task()
+    run_task(bench.worker)
     assert bench.events("push") == []
 
 
 def test_every_episode_is_told_with_its_raw_return(tmp_path: Path) -> None:
     bench = Bench(tmp_path, budget=1600)
-    bench.worker.run_task()
+    run_task(bench.worker)
     episodes = [episode for told in bench.hub.told for episode in told.episodes]
     assert len(episodes) > 10
     assert all(e.episode_return == e.length for e in episodes)  # CartPole pays 1 a step.
@@ -253,7 +253,7 @@ def test_rewards_are_clipped_for_learning_only(
 
     monkeypatch.setattr(pathway_worker, "n_step_returns", spy)
     bench = Bench(tmp_path, budget=400, task="tests/GenerousCartPole-v0", clip_rewards=clip)
-    bench.worker.run_task()
+    run_task(bench.worker)
     assert learned_from == {1.0 if clip else 5.0}
     episodes = [episode for told in bench.hub.told for episode in told.episodes]
     assert episodes
@@ -296,7 +296,7 @@ def test_the_loss_that_is_told_is_that_of_the_rollout(
 
     monkeypatch.setattr(pathway_worker, "loss_gradients", spy)
     bench = Bench(tmp_path, budget=160)
-    bench.worker.run_task()
+    run_task(bench.worker)
     assert sum(told.entropy for told in bench.hub.told) == pytest.approx(sum(sums))
     assert bench.hub.told[0].entropy / bench.hub.told[0].samples == pytest.approx(
         np.log(2), rel=0.05

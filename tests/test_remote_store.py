@@ -12,7 +12,7 @@ from launch.train import build_grid
 from pathnet_rl.arms import Arm
 from pathnet_rl.genotype import ActiveModules, no_modules
 from pathnet_rl.store import GridStore
-from tests.support import random_gradients, small_grid, tiny_config
+from tests.support import random_gradients, run_task, small_grid, tiny_config
 from workers.coordinator import TournamentCoordinator
 from workers.interfaces import Store
 from workers.parameter_server import ParameterServer
@@ -75,7 +75,7 @@ def test_a_worker_learns_the_same_through_either(kind: str, tmp_path: Path) -> N
             else GridStore.open(block, grid, config.learning)
         )
         coordinator = TournamentCoordinator(config, Arm.PATHNET)
-        PathwayWorker(config, Arm.PATHNET, 0, range(4), store, coordinator, SilentHub()).run_task()
+        run_task(PathwayWorker(config, Arm.PATHNET, 0, range(4), store, coordinator, SilentHub()))
         learned[store_kind] = server.state()[0], coordinator.state()
     for name in ("parameters", "squares"):
         assert torch.equal(learned["local"][0][name], learned[kind][0][name])

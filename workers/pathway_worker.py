@@ -82,6 +82,8 @@ class Pathway:
 class PathwayWorker:
     """Runs the pathways it owns, one rollout each in turn, until the task's agent steps are done.
 
+    For each task: `begin_task`, `step` while `working`, `end_task`.
+
     Args:
         index: the worker's own counter in the store.
         pathways: indices of its pathways in the population.
@@ -101,13 +103,6 @@ class PathwayWorker:
         self._indices = list(pathways)
         self._store, self._coordinator, self._hub = store, coordinator, hub
         self._pathways: list[Pathway | None] = []
-
-    def run_task(self) -> None:
-        """Work on the current task until it is over or the store says stop."""
-        self.begin_task()
-        while self.working:
-            self.step()
-        self.end_task()
 
     @property
     def working(self) -> bool:

@@ -1,17 +1,22 @@
-"""The crew on ray: one actor a role, wrapped here and nowhere else.
+"""The crew on ray: its actors, wrapped here and nowhere else.
 
-Server, coordinator and hub live on the driver's node, so that the driver can map the block as well.
-Workers go wherever there are CPUs: on that node they map the block, elsewhere they call the server.
+Workers go wherever there are CPUs. On the driver's node they map the block; for those elsewhere, and only
+if there are other nodes, an actor of the parameter server answers. The coordinator is an actor on the
+driver's node; the server that freezes and saves and the metrics hub live in the driver's own process.
+
+Hazard: an idle actor is not idle. Ray wakes its process 100 times a second to look for signals, which costs
+a per cent of a CPU where timers are slow (virtual machines), and the workers their caches. So there
+are no more actors than work needs.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -84,14 +89,11 @@ class Waiting:
         return call
 
 
-class PostingHub:
-    """The hub as workers see it: they tell and do not wait."""
-
-    def __init__(self, actor: ActorHandle[Any]) -> None:
-        self._actor = actor
+class Outbox(deque[Telemetry]):
+    """The hub as workers see it: what they tell waits here for the way to the driver."""
 
     def record(self, telemetry: Telemetry) -> None:
-        self._actor.record.remote(telemetry)
+        self.append(telemetry)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,6 @@ class RoleNames:
 
     server: str
     coordinator: str
-    hub: str
 
 
 class WorkerActor:
@@ -132,6 +133,7 @@ class WorkerActor:
             self._store = self._remote = RemoteStore(
                 cast("Server", Waiting(ray.get_actor(names.server))), grid
             )
+        self._outbox = Outbox()
         self._worker = PathwayWorker(
             config,
             arm,
@@ -139,18 +141,25 @@ class WorkerActor:
             pathways,
             self._store,
             cast("Coordinator", Waiting(ray.get_actor(names.coordinator))),
-            PostingHub(ray.get_actor(names.hub)),
+            self._outbox,
         )
 
     def process(self) -> int:
         """The id of the process that this is; another one after a restart."""
         return os.getpid()
 
-    def run_task(self) -> None:
-        """Work until the current task is over or stopped."""
+    def run_task(self) -> Iterator[Telemetry]:
+        """Work until the current task is over or stopped; yields what the worker tells on the way."""
         if self._remote is not None:
             self._remote.refresh()
-        self._worker.run_task()
+        self._worker.begin_task()
+        while self._worker.working:
+            self._worker.step()
+            while self._outbox:
+                yield self._outbox.popleft()
+        self._worker.end_task()
+        while self._outbox:
+            yield self._outbox.popleft()
 
 
 def connect(config: RunConfig) -> int:
@@ -219,41 +228,44 @@ class RayCrew:
 
     def __init__(self, config: RunConfig, arm: Arm, grid: Grid, workers: int) -> None:
         self.restarts = 0
+        self.hub = MetricsHub(config, arm)
         block = block_path(config, arm)
         block.unlink(missing_ok=True)
         home = ray.get_runtime_context().get_node_id()
         here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(home, soft=False)}
-        names = RoleNames(*(f"{block.stem}-{role}" for role in ("server", "coordinator", "hub")))
+        names = RoleNames(*(f"{block.stem}-{role}" for role in ("server", "coordinator")))
         role = {"num_cpus": 0, **here}
-        server = _actor(
-            ParameterServer,
-            {"name": names.server, "max_restarts": -1, **role},
-            (config, arm, grid, block),
-        )
+        self.server = ParameterServer(config, arm, grid, block)
+        self.store = GridStore.open(block, grid, config.learning)
         coordinator = _actor(
             TournamentCoordinator, {"name": names.coordinator, **role}, (config, arm)
         )
-        hub = _actor(MetricsHub, {"name": names.hub, **role}, (config, arm))
-        self.server = cast("crew.Server", Waiting(server))
         self.coordinator = cast("crew.Coordinator", Waiting(coordinator))
-        self._hub_actor = Waiting(hub)
-        self.hub = cast("crew.Hub", self._hub_actor)
-        self.server.state()  # Wait until the block is there.
-        self.store = GridStore.open(block, grid, config.learning)
+        self._actors = [coordinator]
+        alone = all(node["NodeID"] == home for node in ray.nodes() if node["Alive"])
+        if not alone:
+            self._actors.append(
+                _actor(
+                    ParameterServer,
+                    {"name": names.server, "max_restarts": -1, **role},
+                    (config, arm, grid, block),
+                )
+            )
         population = config.evolution.population
         gpus = ray.cluster_resources().get("GPU", 0) if config.device == "cuda" else 0
         share = min(1.0, gpus / workers)
         self._workers = [
             _actor(
                 WorkerActor,
-                {"num_cpus": 1, "num_gpus": share, "max_restarts": -1},
+                # Alone, a worker stays where the block is, even if a node joins and it is restarted.
+                {"num_cpus": 1, "num_gpus": share, "max_restarts": -1, **(here if alone else {})},
                 (config, arm, index, range(index, population, workers), grid, block, home, names),
             )
             for index in range(workers)
         ]
-        self._actors = [*self._workers, server, coordinator, hub]
+        self._actors += self._workers
         self._greeted: dict[ray.ObjectRef[int], int] = {}
-        self._running: dict[ray.ObjectRef[None], int] = {}
+        self._running: dict[ray.ObjectRefGenerator[Telemetry], int] = {}
         self._processes: dict[int, int] = {}
         self._fruitless = 0
         self._steps_at_restart = 0
@@ -268,31 +280,44 @@ class RayCrew:
             left = max(0.0, until - time.monotonic())
             done, _ = ray.wait(pending, num_returns=1, timeout=left)
             for reference in done:
-                self._take_in(reference)
+                if reference in self._greeted:
+                    self._meet(reference)
+                else:
+                    self._listen(reference)
         return not pending
 
     def _greet(self, index: int) -> None:
         """Ask a worker which process it is: once it answers it is there, anew or as before."""
         self._greeted[self._workers[index].process.remote()] = index
 
-    def _take_in(self, reference: ray.ObjectRef[Any]) -> None:
-        """A worker answered the greeting, came to the end of the task, or died on the way."""
-        greeted = reference in self._greeted
-        index = self._greeted.pop(reference) if greeted else self._running.pop(reference)
+    def _meet(self, reference: ray.ObjectRef[int]) -> None:
+        """A worker answered the greeting, and is set to work; or it died."""
+        index = self._greeted.pop(reference)
         try:
-            found = answer(reference)
-        except (ActorDiedError, ActorUnavailableError) as error:
-            if greeted and isinstance(error, ActorDiedError):
-                raise UserError(f"a worker cannot be started: {error}") from error
-            if not (self.store.over or self.store.stopped):
-                time.sleep(GREETING_SECONDS)
-                self._greet(index)
+            process = answer(reference)
+        except ActorDiedError as error:
+            raise UserError(f"a worker cannot be started: {error}") from error
+        except ActorUnavailableError:
+            self._greet_again(index)
             return
-        if greeted:
-            if found != self._processes.setdefault(index, found):
-                self._note_restart()
-                self._processes[index] = found
-            self._running[self._workers[index].run_task.remote()] = index
+        if process != self._processes.setdefault(index, process):
+            self._note_restart()
+            self._processes[index] = process
+        self._running[self._workers[index].run_task.remote()] = index
+
+    def _listen(self, told: ray.ObjectRefGenerator[Telemetry]) -> None:
+        """A worker told something, came to the end of the task, or died on the way."""
+        try:
+            self.hub.record(answer(next(told)))
+        except StopIteration:
+            del self._running[told]
+        except (ActorDiedError, ActorUnavailableError):
+            self._greet_again(self._running.pop(told))
+
+    def _greet_again(self, index: int) -> None:
+        if not (self.store.over or self.store.stopped):
+            time.sleep(GREETING_SECONDS)
+            self._greet(index)
 
     def _note_restart(self) -> None:
         self.restarts += 1
@@ -306,9 +331,7 @@ class RayCrew:
             )
 
     def close(self) -> None:
-        # Whatever the hub had to say is on disk since the last save; a dead one loses nothing.
-        with contextlib.suppress(UserError, ActorUnavailableError):
-            self._hub_actor.close()  # A dead hub has nothing left to close.
         for actor in self._actors:
             ray.kill(actor)
         self.store.remove()
+        self.hub.close()

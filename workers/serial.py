@@ -28,12 +28,12 @@ class SerialCrew:
 
     def __init__(self, config: RunConfig, arm: Arm, grid: Grid) -> None:
         torch.set_num_threads(1)
+        self.hub = MetricsHub(config, arm)
         path = block_path(config, arm)
         path.unlink(missing_ok=True)
         self.server = ParameterServer(config, arm, grid, path)
         self.store = GridStore.open(path, grid, config.learning)
         self.coordinator = TournamentCoordinator(config, arm)
-        self.hub = MetricsHub(config, arm)
         self._worker = PathwayWorker(
             config,
             arm,
@@ -57,7 +57,5 @@ class SerialCrew:
         return True
 
     def close(self) -> None:
-        try:
-            self.hub.close()
-        finally:
-            self.store.remove()
+        self.store.remove()
+        self.hub.close()
