@@ -18,7 +18,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -28,7 +27,7 @@ from pathnet_rl.checkpoint import cannot_write, write_json
 from pathnet_rl.config import Settings
 from pathnet_rl.datasets import DataMissing
 from pathnet_rl.errors import UserError
-from pathnet_rl.supervised import SupervisedArm, SupervisedConfig, TaskRecord, run_arm
+from pathnet_rl.supervised import SupervisedArm, SupervisedConfig, TaskRecord, run_seed
 from pathnet_rl.supervised_experiment import (
     Experiment,
     ExperimentFolder,
@@ -101,10 +100,9 @@ def _jobs(experiment: Experiment, sequences: list[str], folder: ExperimentFolder
 
 def _run_job(experiment: Experiment, job: _Job) -> tuple[list[SeedResult], float]:
     """The job's results, and the CPU-seconds it took."""
-    torch.set_num_threads(1)
     tasks = [make_task(experiment, name) for name in job.sequence.split(">")]
     began = time.process_time()
-    records = run_arm(job.arm, tasks, job.seeds, experiment.learning)
+    records = [run_seed(job.arm, tasks, seed, experiment.learning) for seed in job.seeds]
     seconds = time.process_time() - began
     return [
         _result(job, seed, mine) for seed, mine in zip(job.seeds, records, strict=True)
@@ -185,14 +183,7 @@ def run(experiment: Experiment, console: Console) -> None:
     folder.open()
     try:
         jobs = list(_jobs(experiment, sequences, folder))
-        together = _work(experiment, folder, jobs, console)
-        if together is not None:
-            alone = _alone(experiment, sequences[0])
-            console.print(
-                f"one generation of one seed: {together:.1f} CPU milliseconds among others,"
-                f" {alone:.1f} alone ({alone / together:.1f} times as long)",
-                highlight=False,
-            )
+        _work(experiment, folder, jobs, console)
         results = folder.everything()
         by_accuracy = experiment.learning.threshold is None
         summaries = summarise(results, [control.value for control in CONTROLS], by_accuracy)
@@ -205,22 +196,14 @@ def run(experiment: Experiment, console: Console) -> None:
         console.print(f"  {path}", highlight=False, soft_wrap=True)
 
 
-def _alone(experiment: Experiment, sequence: str) -> float:
-    """CPU milliseconds of a generation when one seed is trained at a time."""
-    few = experiment.learning.model_copy(update={"generations": 10, "threshold": None})
-    job = _Job(sequence=sequence, arm=SupervisedArm.PATHNET, seeds=(experiment.first_seed,))
-    results, seconds = _run_job(experiment.model_copy(update={"learning": few}), job)
-    return 1000.0 * seconds / (results[0].generations + results[0].first_generations)
-
-
 def _work(
     experiment: Experiment, folder: ExperimentFolder, jobs: list[_Job], console: Console
-) -> float | None:
-    """Do the jobs; CPU milliseconds of a generation of one seed, or None if there were none."""
+) -> None:
+    """Do the jobs."""
     processes = experiment.processes or len(os.sched_getaffinity(0))
     if not jobs:
         console.print(f"{folder.path} is finished: nothing is left to do.", highlight=False)
-        return None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     all_seconds, all_generations = 0.0, 0
     pool = ProcessPoolExecutor(
@@ -253,7 +236,10 @@ def _work(
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    return 1000.0 * all_seconds / all_generations
+    console.print(
+        f"a generation of one seed took {1000.0 * all_seconds / all_generations:.1f} CPU milliseconds",
+        highlight=False,
+    )
 
 
 def _leave_interrupts_to_parent() -> None:

@@ -1,14 +1,11 @@
-"""Serial PathNet on labelled images (paper, section 3.1), many seeds at once.
+"""Serial PathNet on labelled images (paper, section 3.1): two pathways are trained in turn, the fitter wins.
 
-The networks are tiny, so S seeds, each with a grid, a population and a data order of its own, are trained
-as one batch of matrix products. What a seed decides does not depend on which others are beside it.
-
-Axes: S seeds, T minibatches of B images; L layers of n active modules with k units; C classes.
+Axes: T minibatches of B images; L layers of n active modules with k units; C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Literal, Self
@@ -21,13 +18,11 @@ from pydantic import Field, model_validator
 from pathnet_rl.arms import Switches
 from pathnet_rl.config import GridConfig, LinearModule, Settings, check_width
 from pathnet_rl.datasets import Task
+from pathnet_rl.descent import PathwayDescent
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, Genotype, difference, no_modules, union
 from pathnet_rl.grid import Grid, fill_uniform
 from pathnet_rl.tournament import binary_tournament, fittest
-
-CHUNK = 16
-"""Seeds trained side by side: their weights stay in the processor's cache, and calls are few enough."""
 
 
 class SupervisedArm(StrEnum):
@@ -228,187 +223,60 @@ class _Seed:
 
 
 class _Weights:
-    """The numbers of S grids and heads, and the training of one pathway in each.
+    """The numbers of one seed's grid and head, and the training of one pathway.
 
     Args:
-        seeds: S. inputs: numbers in an image. classes: C. widest: modules that can be active in a layer.
+        inputs: numbers in an image. classes: C. widest: modules that can be active in a layer.
     """
 
-    def __init__(
-        self, config: SupervisedConfig, seeds: int, inputs: int, classes: int, widest: int
-    ) -> None:
-        self._widest = widest
-        self._config, self._grid, self._classes = config, config.grid(inputs), classes
-        self._rows = [
-            torch.zeros(seeds * layer.modules, layer.module_size) for layer in self._grid.layers
-        ]
-        self._heads = torch.zeros(seeds, classes, config.units + 1)
+    def __init__(self, config: SupervisedConfig, inputs: int, classes: int, widest: int) -> None:
+        self._config, self._grid = config, config.grid(inputs)
+        self._rows = [torch.zeros(layer.modules, layer.module_size) for layer in self._grid.layers]
+        self._head = torch.zeros(classes, config.units + 1)
+        self._descent = PathwayDescent(
+            inputs, config.units, config.layers, classes, config.batch, widest
+        )
 
-    def begin_task(self, seed: int, kept: ActiveModules, rng: np.random.Generator) -> None:
+    def begin_task(self, kept: ActiveModules, rng: np.random.Generator) -> None:
         """Draw everything but the kept modules anew, and a new head."""
         for layer, rows, modules in zip(self._grid.layers, self._rows, kept, strict=True):
             for module in sorted(set(range(layer.modules)) - set(modules)):
-                fill_uniform(rows[seed * layer.modules + module], layer.fan_in, rng)
-        fill_uniform(self._heads[seed], self._config.units, rng)
+                fill_uniform(rows[module], layer.fan_in, rng)
+        fill_uniform(self._head, self._config.units, rng)
 
     def train(
-        self,
-        seeds: Sequence[int],
-        learned: Sequence[ActiveModules],
-        used: Sequence[ActiveModules],
-        task: Task,
-        images: NDArray[np.int64],
-    ) -> NDArray[np.float64]:
-        """Train one pathway in each of some seeds for T minibatches by gradient descent.
+        self, learned: ActiveModules, used: ActiveModules, task: Task, images: NDArray[np.int64]
+    ) -> float:
+        """Train one pathway for T minibatches by gradient descent.
 
         Args:
-            seeds: whose. learned, used: modules that are trained, and those that are active beside.
-            images: [T, seeds, B], numbers of the task's images.
+            learned, used: modules that are trained, and those that are active beside.
+            images: [T, B], numbers of the task's images.
 
         Returns:
-            [seeds] accuracy on the minibatches, each predicted before it was learned from.
+            The accuracy on the minibatches, each predicted before it was learned from.
         """
-        correct = np.zeros(len(seeds))
-        for start in range(0, len(seeds), CHUNK):
-            part = slice(start, start + CHUNK)
-            correct[part] = self._train_chunk(
-                seeds[part], learned[part], used[part], task, images[:, part]
-            )
-        shares: NDArray[np.float64] = correct / (images.shape[0] * images.shape[2])
-        return shares
-
-    @torch.no_grad()
-    def _train_chunk(
-        self,
-        seeds: Sequence[int],
-        learned: Sequence[ActiveModules],
-        used: Sequence[ActiveModules],
-        task: Task,
-        images: NDArray[np.int64],
-    ) -> NDArray[np.int64]:
-        config, chosen = self._config, torch.as_tensor(list(seeds))
-        batch = config.batch
-        layers = [
-            _ActiveLayer(
-                rows,
-                self._grid.layers[depth].weight_shape,
-                [seed * config.modules for seed in seeds],
-                [path[depth] for path in learned],
-                [path[depth] for path in used],
-                self._widest,
-            )
-            for depth, rows in enumerate(self._rows)
-        ]
-        head = self._heads[chosen]
-        matrix, bias = head[:, :, :-1].contiguous(), head[:, None, :, -1].contiguous()
-        scale = layers[-1].active.reciprocal() if config.aggregation == "mean" else None
-        step = -config.learning_rate / batch
-        order = torch.from_numpy(np.ascontiguousarray(images))
-        labels = task.labels[order]
-        targets = torch.nn.functional.one_hot(labels, self._classes).float()
-        correct = torch.zeros(len(seeds), dtype=torch.int64)
-        for minibatch in range(len(images)):
-            # A fifth of the time of task.images[...].
-            drawn = torch.index_select(task.images, 0, order[minibatch].view(-1))
-            current = drawn.view(len(seeds), batch, -1)
-            for layer in layers:
-                current = layer.forward(current)
-            if scale is not None:
-                current = current * scale
-            logits = torch.baddbmm(bias, current, matrix.transpose(1, 2))
-            correct += (logits.argmax(2) == labels[minibatch]).sum(1)
-            upstream = torch.softmax(logits, 2).sub_(targets[minibatch])
-            below = torch.bmm(upstream, matrix)
-            matrix.baddbmm_(upstream.transpose(1, 2), current, alpha=step)
-            bias.add_(upstream.sum(1, keepdim=True), alpha=step)
-            if scale is not None:
-                below = below * scale
-            for depth in range(len(layers) - 1, -1, -1):
-                below = layers[depth].backward(below, step, depth > 0)
-        for layer in layers:
-            layer.store()
-        self._heads[chosen] = torch.cat([matrix, bias.transpose(1, 2)], 2)
-        return correct.numpy()
-
-
-class _ActiveLayer:
-    """One layer of one pathway in each of some seeds: copies of the active modules, trained in place.
-
-    Pathways of fewer modules are filled up with modules of zeros, which add nothing and learn nothing:
-    to the same width for all, so that sums are taken in an order that no other seed has a say in.
-    """
-
-    def __init__(
-        self,
-        rows: torch.Tensor,
-        shape: tuple[int, ...],
-        first_rows: Sequence[int],
-        learned: Sequence[tuple[int, ...]],
-        used: Sequence[tuple[int, ...]],
-        width: int,
-    ) -> None:
-        self._all, (self._units, inputs), self._width = rows, shape, width
-        seeds = len(first_rows)
-        places, numbers, learning = [], [], torch.zeros(seeds, self._width)
-        counts = torch.zeros(seeds)
-        for seed, (first, mine, others) in enumerate(zip(first_rows, learned, used, strict=True)):
-            counts[seed] = len(mine) + len(others)
-            learning[seed, : len(mine)] = 1.0
-            places += [seed * self._width + position for position in range(len(mine + others))]
-            numbers += [first + module for module in mine + others]
-        self.active = counts.view(-1, 1, 1)
-        self._places, self._numbers = torch.tensor(places), torch.tensor(numbers)
-        padded = torch.zeros(seeds * self._width, rows.shape[1])
-        padded[self._places] = rows[self._numbers]
-        weights = self._units * inputs
-        self._weight = padded[:, :weights].reshape(seeds, self._width * self._units, inputs)
-        self._bias = padded[:, weights:].reshape(seeds, 1, self._width * self._units)
-        all_learn = bool((learning == (torch.arange(self._width) < counts[:, None])).all())
-        self._learning = (
-            None if all_learn else learning.repeat_interleave(self._units, 1).unsqueeze(1)
+        correct = self._descent.train(
+            [rows.numpy() for rows in self._rows],
+            self._head.numpy(),
+            [np.array(modules, np.int64) for modules in learned],
+            [np.array(modules, np.int64) for modules in used],
+            task.images.numpy(),
+            task.labels.numpy(),
+            images,
+            self._config.learning_rate,
+            self._config.aggregation == "mean",
         )
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """[seeds, B, k] from [seeds, B, inputs]."""
-        self._inputs = inputs
-        self._kept = torch.baddbmm(self._bias, inputs, self._weight.transpose(1, 2)).clamp_min_(0.0)
-        return self._kept.view(*inputs.shape[:2], self._width, self._units).sum(2)
-
-    def backward(self, upstream: torch.Tensor, step: float, need_inputs: bool) -> torch.Tensor:
-        """Descend, given d loss / d outputs [seeds, B, k]; the gradient of the inputs, if needed."""
-        seeds, batch = upstream.shape[:2]
-        kept = self._kept.view(seeds, batch, self._width, self._units)
-        spread = upstream.unsqueeze(2).expand_as(kept)
-        raw = torch.ops.aten.threshold_backward(spread, kept, 0.0).view(seeds, batch, -1)
-        below = torch.bmm(raw, self._weight) if need_inputs else upstream
-        if self._learning is not None:
-            raw.mul_(self._learning)
-        self._weight.baddbmm_(raw.transpose(1, 2), self._inputs, alpha=step)
-        self._bias.add_(raw.sum(1, keepdim=True), alpha=step)
-        return below
-
-    def store(self) -> None:
-        """Write the numbers back to the grid; what was not learned is as it was."""
-        modules = self._weight.shape[0] * self._width
-        padded = torch.cat([self._weight.reshape(modules, -1), self._bias.reshape(modules, -1)], 1)
-        self._all[self._numbers] = padded[self._places]
+        return correct / images.size
 
 
-Progress = Callable[[int, int, int], None]
-"""Told (task, generation, seeds still at work) after every generation."""
-
-
-def run_arm(
-    arm: SupervisedArm,
-    tasks: Sequence[Task],
-    seeds: Sequence[int],
-    config: SupervisedConfig,
-    progress: Progress = lambda *_: None,
-) -> list[list[TaskRecord | None]]:
-    """Learn a sequence of tasks with some seeds at once.
+def run_seed(
+    arm: SupervisedArm, tasks: Sequence[Task], seed: int, config: SupervisedConfig
+) -> list[TaskRecord | None]:
+    """Learn a sequence of tasks with one seed.
 
     Returns:
-        For each seed, a record for each task; None for a task that the arm does not learn.
+        A record for each task; None for a task that the arm does not learn.
 
     Raises:
         UserError: the tasks do not fit together.
@@ -416,41 +284,26 @@ def run_arm(
     inputs, classes = tasks[0].images.shape[1], tasks[0].classes
     if any(task.images.shape[1] != inputs or task.classes != classes for task in tasks):
         raise UserError("the tasks of a sequence must have images and classes of the same number")
-    states = [_Seed(arm, seed, config) for seed in seeds]
     switches = ARM_RULES[arm].switches
     widest = config.width * (len(tasks) if switches.frozen_active and switches.freeze else 1)
-    weights = _Weights(config, len(seeds), inputs, classes, min(widest, config.modules))
-    kept = [no_modules(config.layers)] * len(seeds)
-    records: list[list[TaskRecord | None]] = [[] for _ in seeds]
+    state = _Seed(arm, seed, config)
+    weights = _Weights(config, inputs, classes, min(widest, config.modules))
+    kept = no_modules(config.layers)
+    records: list[TaskRecord | None] = []
     for number, task in enumerate(tasks):
         if number < len(tasks) - 1 and not switches.first_task:
-            for record in records:
-                record.append(None)
+            records.append(None)
             continue
-        for row, state in enumerate(states):
-            state.begin_task(number, len(task.images))
-            weights.begin_task(row, kept[row], state.fresh)
-        working = list(range(len(states)))
-        while working:
-            for row in working:
-                states[row].draw_contestants()
-            accuracies = []
-            for contestant in (0, 1):
-                split = [states[row].modules(contestant) for row in working]
-                images = np.stack([states[row].next_images() for row in working], axis=1)
-                accuracies.append(
-                    weights.train(
-                        working, [s[0] for s in split], [s[1] for s in split], task, images
-                    )
-                )
-            pairs = zip(*accuracies, strict=True)
-            working = [
-                row
-                for row, (first, second) in zip(working, pairs, strict=True)
-                if not states[row].finish_generation((float(first), float(second)))
-            ]
-            progress(number, max(len(s.record.accuracy) for s in states), len(working))
-        for row, state in enumerate(states):
-            kept[row] = state.end_task()
-            records[row].append(state.record)
+        state.begin_task(number, len(task.images))
+        weights.begin_task(kept, state.fresh)
+        over = False
+        while not over:
+            state.draw_contestants()
+            first, second = (
+                weights.train(*state.modules(contestant), task, state.next_images())
+                for contestant in (0, 1)
+            )
+            over = state.finish_generation((first, second))
+        kept = state.end_task()
+        records.append(state.record)
     return records

@@ -78,8 +78,8 @@ class Experiment(Settings):
     learning: SupervisedConfig = SupervisedConfig()
     processes: int | None = Field(None, ge=1)
     """Processes side by side; one per CPU when not given."""
-    together: int = Field(50, ge=1)
-    """Seeds that are one batch of matrix products; does not change any result."""
+    together: int = Field(10, ge=1)
+    """Seeds that a process takes at a time, and whose results are saved together."""
     folder: str = "runs"
     """Where run folders are made."""
 

@@ -1,4 +1,4 @@
-"""Serial PathNet in batches of seeds, against a slow, literal loop over one seed.
+"""Serial PathNet, against a slow, literal loop.
 
 Axes: T minibatches of B images; L layers of n modules with k units.
 """
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from pathnet_rl import supervised
 from pathnet_rl.datasets import Task
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, Genotype
@@ -19,7 +18,7 @@ from pathnet_rl.supervised import (
     TaskRecord,
     _Seed,
     _Weights,
-    run_arm,
+    run_seed,
 )
 
 INPUTS = 12
@@ -101,29 +100,39 @@ def literal_window(
 def literal_copy(
     weights: _Weights, config: SupervisedConfig
 ) -> tuple[list[list[torch.Tensor]], torch.Tensor]:
-    """The numbers of the first seed, as `literal_window` has them."""
+    """The numbers as `literal_window` has them."""
     modules = []
     for layer, rows in zip(config.grid(INPUTS).layers, weights._rows, strict=True):
         of_layer = []
-        for row in rows[: config.modules].double():
+        for row in rows.double():
             matrix = row[: layer.weights].view(layer.outputs, -1)
             of_layer.append(torch.cat([matrix, row[layer.weights :, None]], 1))
         modules.append(of_layer)
-    return modules, weights._heads[0].double()
+    return modules, weights._head.double()
 
 
+@pytest.mark.parametrize(
+    ("units", "batch", "layers"), [(4, 5, 3), (20, 16, 3), (7, 1, 1), (33, 11, 2), (1, 2, 2)]
+)
 @pytest.mark.parametrize("aggregation", ["sum", "mean"])
 @pytest.mark.parametrize("arm", [SupervisedArm.PATHNET, SupervisedArm.FROZEN_ACTIVE])
-def test_generations_equal_those_of_a_literal_loop(arm: SupervisedArm, aggregation: str) -> None:
-    config = CONFIG.model_copy(update={"aggregation": aggregation, "threshold": None})
+def test_generations_equal_those_of_a_literal_loop(
+    arm: SupervisedArm, aggregation: str, units: int, batch: int, layers: int
+) -> None:
+    config = CONFIG.model_copy(
+        update={
+            "aggregation": aggregation, "threshold": None,
+            "units": units, "batch": batch, "layers": layers,
+        }
+    )  # fmt: skip
     widest = 5 if arm is SupervisedArm.FROZEN_ACTIVE else 3
-    weights = _Weights(config, 1, INPUTS, 2, widest)
+    weights = _Weights(config, INPUTS, 2, widest)
     state, twin = _Seed(arm, 3, config), _Seed(arm, 3, config)
-    frozen: ActiveModules = ((0, 2), (1,), (3, 4))
+    frozen: ActiveModules = ((0, 2), (1,), (3, 4))[:layers]
     for one in (state, twin):
         one.frozen = frozen
         one.begin_task(1, len(TASKS[1].images))
-    weights.begin_task(0, ((),) * 3, state.fresh)
+    weights.begin_task(((),) * layers, state.fresh)
     modules, head = literal_copy(weights, config)
     for _ in range(4):
         state.draw_contestants()
@@ -132,7 +141,7 @@ def test_generations_equal_those_of_a_literal_loop(arm: SupervisedArm, aggregati
         for contestant in (0, 1):
             learned, used = state.modules(contestant)
             images = state.next_images()
-            found.append(float(weights.train([0], [learned], [used], TASKS[1], images[:, None])[0]))
+            found.append(weights.train(learned, used, TASKS[1], images))
 
             path = twin.population[twin.contestants[contestant]].active
             mine = tuple(
@@ -167,34 +176,9 @@ def test_generations_equal_those_of_a_literal_loop(arm: SupervisedArm, aggregati
         assert state.population == twin.population
 
 
-# Many seeds at once -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("arm", list(SupervisedArm))
-def test_a_seed_decides_the_same_alone_and_among_others(
-    arm: SupervisedArm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervised, "CHUNK", 3)
-    together = run_arm(arm, TASKS, range(7), CONFIG)
-    for seed in range(7):
-        alone = run_arm(arm, TASKS, [seed], CONFIG)[0]
-        assert alone == together[seed]
-
-
-def test_the_paper_sized_network_decides_the_same_alone_and_among_others() -> None:
-    """Matrix products of the real sizes: libraries choose other routines for them."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, 200)
-    images = (rng.random((2, 784))[labels] + rng.normal(0.0, 0.5, (200, 784))).astype(np.float32)
-    task = Task("noise", torch.from_numpy(images), torch.from_numpy(labels), 2)
-    config = SupervisedConfig(generations=3, minibatches=20, threshold=None)
-    together = run_arm(SupervisedArm.PATHNET, [task, task], range(20), config)
-    for seed in (0, 7, 19):
-        assert run_arm(SupervisedArm.PATHNET, [task, task], [seed], config)[0] == together[seed]
-
-
 def records(arm: SupervisedArm, **changes: object) -> list[list[TaskRecord | None]]:
-    return run_arm(arm, TASKS, range(4), CONFIG.model_copy(update=changes))
+    config = CONFIG.model_copy(update=changes)
+    return [run_seed(arm, TASKS, seed, config) for seed in range(4)]
 
 
 def test_every_arm_sees_the_same_images_in_the_same_order() -> None:
@@ -210,12 +194,12 @@ def test_every_arm_sees_the_same_images_in_the_same_order() -> None:
 
 
 def test_frozen_modules_never_change_and_everything_else_is_drawn_anew() -> None:
-    weights = _Weights(CONFIG, 1, INPUTS, 2, 3)
+    weights = _Weights(CONFIG, INPUTS, 2, 3)
     rng = np.random.default_rng(0)
-    weights.begin_task(0, ((),) * 3, rng)
+    weights.begin_task(((),) * 3, rng)
     before = [rows.clone() for rows in weights._rows]
     kept: ActiveModules = ((1, 3), (), (0,))
-    weights.begin_task(0, kept, rng)
+    weights.begin_task(kept, rng)
     for rows, old, modules in zip(weights._rows, before, kept, strict=True):
         same = (rows == old).all(1)
         assert {int(m) for m in torch.nonzero(same)} == set(modules)
@@ -261,6 +245,6 @@ def test_controls_and_ablations_do_what_their_names_say() -> None:
 
 def test_an_unfit_sequence_is_refused() -> None:
     with pytest.raises(UserError, match="images and classes of the same number"):
-        run_arm(SupervisedArm.PATHNET, [TASKS[0], blobs("three", 3, classes=3)], [0], CONFIG)
+        run_seed(SupervisedArm.PATHNET, [TASKS[0], blobs("three", 3, classes=3)], 0, CONFIG)
     with pytest.raises(UserError, match="width N = 3 is more than modules M = 2"):
         SupervisedConfig(modules=2)
