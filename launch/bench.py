@@ -52,8 +52,8 @@ class Options:
     """Which of pong and riverraid."""
     rounds: int = 3
     """How often each row has its turn; the median counts."""
-    seconds: float = 7.0
-    """How long a turn lasts."""
+    seconds: float = 10.0
+    """How long a turn lasts. A row reports every 10 seconds, and at once after a pause: once a turn."""
     population: int = 64
     """Pathways of a row, all its processes together."""
     scaling: bool = False
@@ -141,7 +141,6 @@ class Contender:
     def turn(self, seconds: float) -> None:
         """Measure for a while, everybody else being suspended."""
         self.signal_all(signal.SIGCONT)
-        time.sleep(1.0)
         steps, cpu, wall = self.steps, self.cpu_seconds(), time.monotonic()
         time.sleep(seconds)
         steps, cpu, wall = self.steps - steps, self.cpu_seconds() - cpu, time.monotonic() - wall
