@@ -53,7 +53,7 @@ class Options:
     rounds: int = 3
     """How often each row has its turn; the median counts."""
     seconds: float = 10.0
-    """How long a turn lasts. A row reports every 10 seconds, and at once after a pause: once a turn."""
+    """How long a turn lasts, after a second of waking up. A row reports when it wakes and 10 seconds later."""
     population: int = 64
     """Pathways of a row, all its processes together."""
     scaling: bool = False
@@ -141,6 +141,7 @@ class Contender:
     def turn(self, seconds: float) -> None:
         """Measure for a while, everybody else being suspended."""
         self.signal_all(signal.SIGCONT)
+        time.sleep(1.0)
         steps, cpu, wall = self.steps, self.cpu_seconds(), time.monotonic()
         time.sleep(seconds)
         steps, cpu, wall = self.steps - steps, self.cpu_seconds() - cpu, time.monotonic() - wall
