@@ -53,7 +53,7 @@ class Options:
     rounds: int = 3
     """How often each row has its turn; the median counts."""
     seconds: float = 10.0
-    """How long a turn lasts, after a second of waking up. A row reports when it wakes and 10 seconds later."""
+    """How long a turn lasts, after a second of waking up. Rows report when they wake and 10 seconds later."""
     population: int = 64
     """Pathways of a row, all its processes together."""
     scaling: bool = False
