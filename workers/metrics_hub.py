@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import io
 import os
 import threading
@@ -200,13 +199,12 @@ def _leave_to_the_next_call(failure: threading.ExceptHookArgs) -> None:
 
 
 class _ReturnsFile:
-    """returns.csv, buffered; locked against a hub of a killed run that has not died yet."""
+    """returns.csv, buffered."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
             self._file = path.open("a+b", buffering=0)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
         except OSError as error:
             raise cannot_write(path, error) from error
         self._buffer = io.StringIO()
