@@ -10,7 +10,7 @@ Axes: T minibatches of B images; L layers of n active modules with k units; C cl
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,14 @@ def descent_kernel(positions: int, units: int) -> Any:
         size = batch * units
         zero_row = by_unit[step].ctypes.data
         padded_units = by_unit.shape[1]
+        # Of each layer: how many inputs, the step to the next image's, and where they and the weights lie.
+        counts, strides, sources, weights = np.empty((4, depth), np.int64)
+        counts[0], strides[0] = inputs, drawn.shape[1]
+        sources[0], weights[0] = drawn.ctypes.data, first.ctypes.data
+        for layer in range(1, depth):
+            counts[layer], strides[layer] = units, units
+            sources[layer] = sums[(layer - 1) * size :].ctypes.data
+            weights[layer] = deeper[layer - 1].ctypes.data
         correct = 0
         for minibatch in range(minibatches):
             for b in range(batch):
@@ -87,20 +95,15 @@ def descent_kernel(positions: int, units: int) -> Any:
                     drawn[b, i] = image[i]
 
             for layer in range(depth):
-                weights = first if layer == 0 else deeper[layer - 1]
-                count = inputs if layer == 0 else units
-                stride = drawn.shape[1] if layer == 0 else units
-                source = drawn.ctypes.data
-                if layer > 0:
-                    source = sums[(layer - 1) * size :].ctypes.data
+                stride = strides[layer]
                 lanes = -(-active[layer] * units // LANE) * LANE
                 for tile in range(tiles):
                     b = min(tile * positions, batch - positions)
                     multiply(
                         responses.ctypes.data, step, biases[layer].ctypes.data, 0,
-                        source + 4 * b * stride, stride, 0, 1,
-                        weights.ctypes.data, 0, step,
-                        1, count, lanes, positions, False,
+                        sources[layer] + 4 * b * stride, stride, 0, 1,
+                        weights[layer], 0, step,
+                        1, counts[layer], lanes, positions, False,
                     )  # fmt: skip
                     rectify(
                         responses.ctypes.data, step, kept[layer, b].ctypes.data,
@@ -109,6 +112,7 @@ def descent_kernel(positions: int, units: int) -> Any:
                     )  # fmt: skip
 
             features = sums[(depth - 1) * size : depth * size].reshape(batch, units)
+            features *= last_scale
             for b in range(batch):
                 error = errors[b]
                 most = np.float32(-np.inf)
@@ -116,8 +120,7 @@ def descent_kernel(positions: int, units: int) -> Any:
                 for c in range(classes):
                     logit = head[c, units]
                     for i in range(units):
-                        features_i = features[b, i] * last_scale
-                        logit += head[c, i] * features_i
+                        logit += head[c, i] * features[b, i]
                     error[c] = logit
                     if logit > most:
                         most, guess = logit, c
@@ -140,7 +143,7 @@ def descent_kernel(positions: int, units: int) -> Any:
             for b in range(batch):
                 for c in range(classes):
                     for i in range(units):
-                        head[c, i] += errors[b, c] * last_scale * features[b, i]
+                        head[c, i] += errors[b, c] * features[b, i]
                     head[c, units] += errors[b, c]
 
             for layer in range(depth - 1, -1, -1):
@@ -150,15 +153,10 @@ def descent_kernel(positions: int, units: int) -> Any:
                     gradients.ctypes.data, kept[layer].ctypes.data, raw.ctypes.data, step,
                     totals.ctypes.data, batch, active[layer], units,
                 )  # fmt: skip
-                weights = first if layer == 0 else deeper[layer - 1]
-                count = inputs if layer == 0 else units
-                stride = drawn.shape[1] if layer == 0 else units
-                source = drawn.ctypes.data
                 if layer > 0:
-                    source = sums[(layer - 1) * size :].ctypes.data
                     for i in range(units):
                         for column in range(columns):
-                            by_unit[column, i] = weights[i, column]
+                            by_unit[column, i] = deeper[layer - 1, i, column]
                     for tile in range(tiles):
                         b = min(tile * positions, batch - positions)
                         multiply(
@@ -175,12 +173,12 @@ def descent_kernel(positions: int, units: int) -> Any:
                 for b in range(batch):
                     for column in range(trained, lanes):
                         raw[b, column] = 0.0  # Of a module that is used and not trained.
-                for i in range(0, count if trained else 0, GRADIENT_POSITIONS):
-                    target = weights[i].ctypes.data
+                for i in range(0, counts[layer] if trained else 0, GRADIENT_POSITIONS):
+                    target = weights[layer] + 4 * i * step
                     # Rows of padding take up whatever lies beside the inputs; nothing reads them.
                     multiply(
                         target, step, target, step,
-                        source + 4 * i, 1, 0, stride,
+                        sources[layer] + 4 * i, 1, 0, strides[layer],
                         raw.ctypes.data, 0, step,
                         1, batch, lanes, GRADIENT_POSITIONS, False,
                     )  # fmt: skip
@@ -189,30 +187,6 @@ def descent_kernel(positions: int, units: int) -> Any:
         return correct
 
     return compiled(descend, positions, units)
-
-
-@functools.cache
-def _exchange_kernel() -> Any:
-    def exchange(rows: Any, numbers: Any, weights: Any, bias: Any, units: int, store: bool) -> None:
-        """Copy modules from the grid's rows [modules, k inputs + k] to columns, or back."""
-        inputs = rows.shape[1] // units - 1
-        for position in range(len(numbers)):
-            row = rows[numbers[position]]
-            for i in range(inputs):
-                for unit in range(units):
-                    column = position * units + unit
-                    if store:
-                        row[unit * inputs + i] = weights[i, column]
-                    else:
-                        weights[i, column] = row[unit * inputs + i]
-            for unit in range(units):
-                column = position * units + unit
-                if store:
-                    row[units * inputs + unit] = bias[column]
-                else:
-                    bias[column] = row[units * inputs + unit]
-
-    return compiled(exchange)
 
 
 class PathwayDescent:
@@ -269,18 +243,30 @@ class PathwayDescent:
         Returns:
             How many images were told right, each before it was learned from.
         """
-        exchange = _exchange_kernel()
-        places = list(zip(grid, [self._first, *self._deeper], self._biases, strict=True))
-        for (rows, weights, bias), mine, others in zip(places, learned, used, strict=True):
-            exchange(rows, np.concatenate([mine, others]), weights, bias, self._units, False)
+        active_rows = [np.concatenate(both) for both in zip(learned, used, strict=True)]
+        for rows, columns in self._places(grid, active_rows):
+            columns[:] = rows
         counts = np.array([len(mine) for mine in learned])
-        active = counts + [len(others) for others in used]
+        active = np.array([len(mine) for mine in active_rows])
         correct: int = self._descend(
             *(images, order, labels, self._first, self._deeper, self._biases, head),
             *(active, counts, np.float32(1.0 / active[-1] if mean else 1.0)),
             np.float32(learning_rate / order.shape[1]),
             *self._room,
         )
-        for (rows, weights, bias), mine in zip(places, learned, strict=True):
-            exchange(rows, mine, weights, bias, self._units, True)
+        for rows, columns in self._places(grid, learned):
+            rows[:] = columns
         return correct
+
+    def _places(
+        self, grid: Sequence[Floats], numbers: Sequence[NDArray[np.int64]]
+    ) -> Iterator[tuple[Floats, Floats]]:
+        """Views of modules' weights and biases, in the grid and in the columns where they are trained."""
+        units = self._units
+        places = zip(grid, [self._first, *self._deeper], self._biases, numbers, strict=True)
+        for rows, weights, bias, mine in places:
+            for position, number in enumerate(mine):
+                columns = slice(position * units, (position + 1) * units)
+                matrix = rows[number, :-units].reshape(units, -1).T
+                yield matrix, weights[: len(matrix), columns]
+                yield rows[number, -units:], bias[columns]

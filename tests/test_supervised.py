@@ -176,6 +176,13 @@ def test_generations_equal_those_of_a_literal_loop(
         assert state.population == twin.population
 
 
+@pytest.mark.parametrize("arm", list(SupervisedArm))
+def test_a_seed_decides_the_same_alone_and_after_others(arm: SupervisedArm) -> None:
+    one_after_the_other = [run_seed(arm, TASKS, seed, CONFIG) for seed in range(4)]
+    for seed in (3, 0):
+        assert run_seed(arm, TASKS, seed, CONFIG) == one_after_the_other[seed]
+
+
 def records(arm: SupervisedArm, **changes: object) -> list[list[TaskRecord | None]]:
     config = CONFIG.model_copy(update=changes)
     return [run_seed(arm, TASKS, seed, config) for seed in range(4)]

@@ -95,6 +95,11 @@ class Outbox(deque[Telemetry]):
     def record(self, telemetry: Telemetry) -> None:
         self.append(telemetry)
 
+    def empty(self) -> Iterator[Telemetry]:
+        """Everything, in order, and nothing is left."""
+        while self:
+            yield self.popleft()
+
 
 @dataclass(frozen=True)
 class RoleNames:
@@ -155,11 +160,9 @@ class WorkerActor:
         self._worker.begin_task()
         while self._worker.working:
             self._worker.step()
-            while self._outbox:
-                yield self._outbox.popleft()
+            yield from self._outbox.empty()
         self._worker.end_task()
-        while self._outbox:
-            yield self._outbox.popleft()
+        yield from self._outbox.empty()
 
 
 def connect(config: RunConfig) -> int:
