@@ -126,6 +126,22 @@ def test_a_tag_with_nothing_to_say_is_left_out(hub: MetricsHub, tmp_path: Path) 
     assert steps["grid/modules"] == [16]
 
 
+def test_the_grid_is_drawn_first_last_and_at_every_fiftieth_of_the_task(
+    hub: MetricsHub, tmp_path: Path
+) -> None:
+    fiftieth = tiny_config(tmp_path).steps_of(0) // 50
+    for agent_steps in (1, 2, fiftieth - 1, fiftieth, fiftieth + 1, 3 * fiftieth, 50 * fiftieth):
+        report(hub, agent_steps)
+    steps = read_steps(folder_of(tmp_path).events(Arm.PATHNET, 0))
+    assert steps["grid/modules"] == [1, fiftieth, 3 * fiftieth, 50 * fiftieth]
+    assert steps["fitness/distribution"][:3] == [1, 2, fiftieth - 1]
+    hub.begin_task(1, 5 * fiftieth + 1)  # As resuming does.
+    for agent_steps in (5 * fiftieth + 2, 6 * fiftieth):
+        report(hub, agent_steps)
+    steps = read_steps(folder_of(tmp_path).events(Arm.PATHNET, 1))
+    assert steps["grid/modules"] == [6 * fiftieth]
+
+
 def test_the_mean_return_is_that_of_the_last_hundred_episodes_of_the_task(hub: MetricsHub) -> None:
     assert hub.mean_return() is None
     hub.record(telemetry(*((n, float(n), 1) for n in range(150))))

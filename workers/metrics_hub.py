@@ -33,6 +33,9 @@ SUMS = (
 )  # fmt: skip
 """Fields of Telemetry that add up."""
 
+PICTURES_A_TASK = 50
+"""Of the grid. One takes 0.1 CPU-seconds, most of a report, and TensorBoard shows ten of a tag."""
+
 COLUMNS = ("task", "arm", "agent_steps", "episode_return", "length")
 
 
@@ -54,7 +57,7 @@ class MetricsHub:
         self._new: list[float] = []
         self._dead_units: list[float] = []
         self._sums = Telemetry(task=0)
-        self._reported = -1
+        self._reported = self._pictured = -1
 
     def begin_task(self, task: int, agent_steps: int) -> None:
         """Write to the events of one task, from `agent_steps` on: what was beyond is superseded."""
@@ -62,6 +65,7 @@ class MetricsHub:
         self._last.clear()
         self._start_interval(task)
         self._reported = agent_steps or -1
+        self._pictured = self._pictures_until(agent_steps) if agent_steps else -1
         self._writer = self._make_writer(
             str(self._folder.events(self._arm, task)),
             purge_step=agent_steps + 1 if agent_steps else 0,
@@ -137,19 +141,28 @@ class MetricsHub:
             best = population.genotypes[fittest(population.fitness)]
             scalars["fitness/best"] = float(evaluated.max())
             scalars["fitness/mean"] = float(evaluated.mean())
-        grid = self._config.grid
-        figure = draw_grid(
-            population.genotypes, len(grid.layers), grid.modules, frozen, best,
-            f"{self._arm.value}, task {self._sums.task + 1}, {agent_steps:,} agent steps",
-        )  # fmt: skip
         with self._writing():
             if len(evaluated):
                 self._writer.add_histogram("fitness/distribution", evaluated, agent_steps)
             for tag, value in scalars.items():
                 self._writer.add_scalar(tag, value, agent_steps)
-            self._writer.add_image("grid/modules", pixels(figure), agent_steps, dataformats="HWC")
+            if self._pictures_until(agent_steps) > self._pictured:
+                self._pictured = self._pictures_until(agent_steps)
+                grid = self._config.grid
+                figure = draw_grid(
+                    population.genotypes, len(grid.layers), grid.modules, frozen, best,
+                    f"{self._arm.value}, task {self._sums.task + 1}, {agent_steps:,} agent steps",
+                )  # fmt: skip
+                self._writer.add_image(
+                    "grid/modules", pixels(figure), agent_steps, dataformats="HWC"
+                )
         self._start_interval(self._sums.task)
         self.flush()
+
+    def _pictures_until(self, agent_steps: int) -> int:
+        """How many pictures of the grid are due by then, the first apart; the last is at the end."""
+        budget = self._config.steps_of(self._sums.task)
+        return min(agent_steps * PICTURES_A_TASK // budget, PICTURES_A_TASK)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
