@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from launch.bench_rows import A2C, ROWS
+from launch.bench.contender import Contender
+from launch.bench.rows import A2C, ROWS, Row
+from launch.bench.scaling import families
+from launch.train import build_grid
 from tests.support import ROOT
 
 
@@ -61,3 +65,34 @@ def test_bad_options_are_answered_with_one_line(options: tuple[str, ...], answer
     assert found.stderr.startswith("error: ")
     assert answer in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+def test_rows_of_a_family_differ_in_what_it_is_named_after() -> None:
+    found = families("pong", 64)
+    assert [row.population for row in found.pop("population")] == [64, 256]
+    assert [row.value for row in found.pop("frozen")] == [0, 1, 3, 5]
+    workers = found.pop("workers")
+    assert workers[-1].kind == "remote"
+    assert workers[-1].config(0).workers == workers[-2].config(0).workers
+    for name, rows in found.items():
+        assert len({row.label for row in rows}) == len(rows)
+        for row in rows:
+            config = row.config(0)
+            assert row.value == {
+                "N": config.grid.width,
+                "L": build_grid(config).depth,
+                "E": config.learning.environments,
+                "t_max": config.learning.rollout_steps,
+            }.get(name)
+
+
+@pytest.mark.parametrize(
+    ("end", "answer"), [("0", "7 agent steps done; lower --rounds"), ("3", "ended with 3")]
+)
+def test_a_row_that_ends_is_said_and_not_measured(tmp_path: Path, end: str, answer: str) -> None:
+    process = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({end})"])
+    process.wait()
+    counter = tmp_path / "counter"
+    np.array([7], dtype=np.int64).tofile(counter)
+    with pytest.raises(SystemExit, match=answer):
+        Contender(Row("serial", "pong"), [process], counter, 0.0).check()

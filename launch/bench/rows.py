@@ -1,4 +1,4 @@
-"""What `launch.bench` measures: each row runs here, in processes of its own, until it is killed.
+"""What the benchmark measures: each row runs here, in processes of its own, until it is killed.
 
 A row writes its agent steps to a slot of the file that PATHNET_BENCH_COUNTER names.
 """
@@ -24,8 +24,11 @@ from pathnet_rl.rollout import RolloutCollector
 from pathnet_rl.store import GridStore
 
 GAMES = {"pong": "ALE/Pong-v5", "riverraid": "ALE/Riverraid-v5"}
-ROWS = ("environment_only", "acting", "serial", "system")
+SILENT_ROWS = ("environment_only", "acting")
+ROWS = (*SILENT_ROWS, "serial", "system")
 A2C = "sb3_a2c"
+CREWS = ("serial", "system", "remote")
+"""Rows that learn and report as a run does."""
 PRESET = "pong"
 
 
@@ -34,24 +37,30 @@ class Row:
     """One row of the table.
 
     Attributes:
-        kind: one of ROWS, or A2C. game: one of GAMES. population: of all processes together.
-        frozen: how many pathways earlier tasks have frozen; all are active beside the learning one.
+        kind: one of ROWS, or A2C, or `remote`: the system with all workers on another node.
+        game: one of GAMES.
+        population: of all processes together.
         processes: how many the row has side by side; the system starts its own workers.
         slot: which of them this is.
+        varied: what differs from the preset, one of N, L, E, t_max, workers, and `frozen`: how many
+            pathways earlier tasks have frozen; all are active beside the learning one.
+        value: of what is varied.
     """
 
     kind: str
     game: str
     population: int = 64
-    frozen: int = 0
     processes: int = 1
     slot: int = 0
+    varied: str = ""
+    value: int = 0
 
     @property
     def label(self) -> str:
         """Its name in file names and messages."""
-        extra = f"-{self.population}-pathways" if self.population != 64 else ""
-        return self.kind + extra + (f"-{self.frozen}-frozen" if self.frozen else "")
+        return f"{self.kind}-{self.population}" + (
+            f"-{self.varied}-{self.value}" if self.varied else ""
+        )
 
     @property
     def pathways(self) -> int:
@@ -59,18 +68,18 @@ class Row:
         return self.population // self.processes
 
     def config(self, process: int) -> RunConfig:
-        """The pong preset on one game, without an end; `process` is the row's process id."""
+        """The pong preset on one game; `process` is the row's process id."""
         base = PRESETS[PRESET][1]
-        return base.model_copy(
+        config = base.model_copy(
             update={
                 "name": f"bench-{self.game}-{self.label}-{process}",
                 "tasks": (GAMES[self.game],),
-                "agent_steps": (MOST_AGENT_STEPS,),
                 "arms": (Arm.PATHNET,),
                 "seed": self.slot,
                 "evolution": base.evolution.model_copy(update={"population": self.pathways}),
             }
         )
+        return vary(config, self.varied, self.value)
 
     def run(self) -> None:
         """Be this row until killed."""
@@ -81,11 +90,33 @@ class Row:
         elif self.kind == "acting":
             run_acting(config, counter, self.pathways)
         elif self.kind == A2C:
-            from launch.bench_a2c import run_a2c
+            from launch.bench.a2c import run_a2c
 
             run_a2c(config, counter.set)
         else:
-            run_crew(config, counter, self.kind == "serial", self.frozen)
+            run_crew(config, counter, self.kind, self.value if self.varied == "frozen" else 0)
+
+
+def vary(config: RunConfig, name: str, value: int) -> RunConfig:
+    """The configuration with one setting changed; L is a matter of how often the third layer is there."""
+    match name:
+        case "N":
+            changes: dict[str, Any] = {
+                "grid": config.grid.model_copy(update={"width": value}),
+            }
+        case "L":
+            *first, third, last = config.grid.layers
+            layers = (*first, *[third] * (value - len(first) - 1), last)
+            changes = {"grid": config.grid.model_copy(update={"layers": layers})}
+        case "E":
+            changes = {"learning": config.learning.model_copy(update={"environments": value})}
+        case "t_max":
+            changes = {"learning": config.learning.model_copy(update={"rollout_steps": value})}
+        case "workers":
+            changes = {"workers": value}
+        case _:
+            changes = {}
+    return config.model_copy(update=changes)
 
 
 class _Counter:
@@ -147,20 +178,22 @@ def run_acting(config: RunConfig, counter: _Counter, pathways: int) -> None:
             counter.add(rollout.actions.size)
 
 
-def run_crew(config: RunConfig, counter: _Counter, serial: bool, frozen: int) -> None:
-    """The serial twin or the whole system, learning, reporting and saving nothing."""
+def run_crew(config: RunConfig, counter: _Counter, kind: str, frozen: int) -> None:
+    """The serial twin or the system, until the agent steps are done; reports, and saves nothing."""
     from pathnet_rl.run_folder import RunFolder
 
     folder = RunFolder(config)
     folder.open()
     grid = build_grid(config)
-    if serial:
+    if kind == "serial":
         from workers.serial import SerialCrew
 
         crew: Any = SerialCrew(config, Arm.PATHNET, grid)
     else:
         from workers.ray_crew import RayCrew, connect
 
+        if kind == "remote":
+            _start_two_nodes(config.workers or 1)
         crew = RayCrew(config, Arm.PATHNET, grid, connect(config))
     crew.server.begin_first_task(0)
     rng = np.random.default_rng(config.seed)
@@ -181,3 +214,14 @@ def run_crew(config: RunConfig, counter: _Counter, serial: bool, frozen: int) ->
                 store.agent_steps, store.updates, store.learning_rate, 0.0, 0, store.frozen,
                 crew.coordinator.snapshot(),
             )  # fmt: skip
+
+
+def _start_two_nodes(workers: int) -> None:
+    """A cluster of a head without CPUs and a node for the workers, both on this machine."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    cluster.add_node(num_cpus=workers)
+    os.environ["RAY_ADDRESS"] = cluster.address

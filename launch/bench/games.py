@@ -1,0 +1,68 @@
+"""The first table: the whole system beside the emulator alone, on each game."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from launch.bench.contender import compare
+from launch.bench.options import Options
+from launch.bench.rows import A2C, ROWS, SILENT_ROWS, Row
+from launch.bench.tables import print_rows
+
+MOST_SILENT_PATHWAYS = 16
+"""Pathways of rows that do not learn: their rate does not depend on it, and emulators take long to make."""
+
+
+def measure_game(game: str, options: Options, scratch: Path, console: Console) -> dict[str, Any]:
+    """The rows of one game."""
+    cpus = len(os.sched_getaffinity(0))
+    kinds = [*ROWS, *([A2C] if importlib.util.find_spec("stable_baselines3") else [])]
+    few = min(options.population, max(MOST_SILENT_PATHWAYS, cpus))
+    rows = [
+        Row(
+            kind,
+            game,
+            few if kind in SILENT_ROWS else options.population,
+            processes=1 if kind == "system" else cpus,
+        )
+        for kind in kinds
+    ]
+    measured = compare(rows, options.rounds, options.seconds, scratch, console)
+    by_kind = {contender.row.kind: contender for contender in measured}
+    system = by_kind["system"]
+    found: dict[str, Any] = {kind: contender.figures() for kind, contender in by_kind.items()}
+    found["system_over_environment"] = system.relative_to(by_kind["environment_only"])
+    found["ray_overhead"] = 1.0 - system.relative_to(by_kind["serial"])
+    found["system_milliseconds"] = system.milliseconds()
+    found["peak_pss_mib"] = system.peak_pss
+    found["seconds_to_first_rollout"] = system.first_rollout
+    return found
+
+
+def print_game(console: Console, game: str, found: dict[str, Any]) -> None:
+    """One game's rows, ratios and times."""
+    print_rows(console, f"{game}: agent steps", {r: found[r] for r in (*ROWS, A2C) if r in found})
+    milliseconds = ", ".join(
+        f"{phase.replace('_', ' ')} {value:.3f}"
+        for phase, value in found["system_milliseconds"].items()
+    )
+    lines = [
+        (
+            f"system / environment only: {found['system_over_environment']:.3f}"
+            f"   ray overhead: {found['ray_overhead']:.1%}"
+        ),
+        f"CPU milliseconds of an agent step of the system: {milliseconds}",
+        (
+            f"peak memory (PSS): {found['peak_pss_mib']:,.0f} MiB"
+            f"   first rollout after {found['seconds_to_first_rollout']:.1f} s"
+        ),
+    ]
+    if A2C not in found:
+        lines.append("Stable-Baselines3's A2C was not measured: pip install -e '.[bench]'")
+    for line in lines:
+        console.print(line, highlight=False)

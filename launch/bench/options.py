@@ -1,0 +1,26 @@
+"""What the benchmark is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from launch.bench.rows import GAMES
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    games: tuple[str, ...] = tuple(GAMES)
+    """Which of pong and riverraid."""
+    rounds: int = 3
+    """How often each row has its turn; the median counts."""
+    seconds: float = 10.0
+    """How long a turn lasts, after a second of waking up; two fifths of it for rows that write no reports.
+    The others report when they wake and 10 seconds later."""
+    population: int = 64
+    """Pathways of a row, all its processes together."""
+    scaling: bool = False
+    """Measure what it costs to have more of something instead."""
+    row: str = ""
+    """Used by the program itself: be this row, given as JSON, until killed."""
