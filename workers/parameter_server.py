@@ -15,9 +15,9 @@ from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.genotype import ActiveModules, difference
 from pathnet_rl.grid import Grid
-from pathnet_rl.network import PathwayWeights
 from pathnet_rl.seeds import Owner, generator
 from pathnet_rl.store import GridStore
+from workers.parcels import pack, shapes, unpack
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,21 @@ class ParameterServer:
         store = self._store
         return StoreStatus(store.task, store.budget, store.agent_steps, store.stopped, store.frozen)
 
-    def pull(self, task: int, path: ActiveModules, always: ActiveModules) -> PathwayWeights:
-        """As `GridStore.pull`."""
-        return self._store.pull(task, path, always)
+    def pull(
+        self, task: int, path: ActiveModules, always: ActiveModules, count: int
+    ) -> tuple[bytes, ...]:
+        """As `GridStore.pull`, in so many parcels."""
+        return pack(self._store.pull(task, path, always), count)
 
     def push(
-        self,
-        task: int,
-        path: ActiveModules,
-        gradients: PathwayWeights,
-        agent_steps: int,
-        worker: int,
+        self, task: int, path: ActiveModules, agent_steps: int, worker: int, *parcels: bytes
     ) -> StoreStatus:
-        """As `GridStore.push`; returns where the task stands then."""
-        self._store.push(task, path, gradients, agent_steps, worker)
+        """As `GridStore.push`, with gradients in parcels; returns where the task stands then."""
+        store = self._store
+        learned = difference(path, store.frozen)
+        wanted = shapes(store.grid, learned, task)
+        gradients = unpack(parcels, wanted, tuple(len(mine) for mine in learned))
+        store.push(task, path, gradients, agent_steps, worker)
         return self.status()
 
     # For the driver, while no worker runs -----------------------------------------------------

@@ -35,6 +35,7 @@ from pathnet_rl import crew
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
+from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import Telemetry
@@ -54,7 +55,7 @@ GREETING_SECONDS = 0.2
 """Between two attempts to reach a worker that ray is starting again."""
 
 
-def answer(reference: ray.ObjectRef[Any]) -> Any:
+def answer(reference: ray.ObjectRef[Any] | list[ray.ObjectRef[Any]]) -> Any:
     """What a remote call returned.
 
     Raises:
@@ -75,18 +76,32 @@ class Waiting:
         self._actor = actor
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._actor, name)
-
         def call(*arguments: object) -> Any:
-            try:
-                return answer(method.remote(*arguments))
-            except ActorDiedError as error:
-                raise UserError(
-                    f"an actor that holds the run's state died ({name} got no answer);"
-                    " the same command goes on from the last checkpoint"
-                ) from error
+            return self._call(name, arguments)
 
         return call
+
+    def _call(self, name: str, arguments: Sequence[object], returns: int = 1) -> Any:
+        method = getattr(self._actor, name)
+        if returns > 1:
+            method = method.options(num_returns=returns)
+        try:
+            return answer(method.remote(*arguments))
+        except ActorDiedError as error:
+            raise UserError(
+                f"an actor that holds the run's state died ({name} got no answer);"
+                " the same command goes on from the last checkpoint"
+            ) from error
+
+
+class WaitingServer(Waiting):
+    """The parameter server's; each parcel of a pull is a result of its own."""
+
+    def pull(
+        self, task: int, path: ActiveModules, always: ActiveModules, count: int
+    ) -> Sequence[bytes]:
+        parcels: Sequence[bytes] = self._call("pull", (task, path, always, count), count)
+        return parcels
 
 
 class Outbox(deque[Telemetry]):
@@ -136,7 +151,7 @@ class WorkerActor:
             self._store = GridStore.open(block, grid, config.learning)
         else:
             self._store = self._remote = RemoteStore(
-                cast("Server", Waiting(ray.get_actor(names.server))), grid
+                cast("Server", WaitingServer(ray.get_actor(names.server))), grid
             )
         self._outbox = Outbox()
         self._worker = PathwayWorker(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from pathnet_rl.genotype import ActiveModules
+from pathnet_rl.genotype import ActiveModules, difference, union
 from pathnet_rl.grid import Grid
 from pathnet_rl.network import PathwayWeights
 from workers.parameter_server import StoreStatus
+from workers.parcels import pack, parcels_needed, shapes, unpack
 
 
 class Server(Protocol):
@@ -15,15 +17,12 @@ class Server(Protocol):
 
     def status(self) -> StoreStatus: ...
 
-    def pull(self, task: int, path: ActiveModules, always: ActiveModules) -> PathwayWeights: ...
+    def pull(
+        self, task: int, path: ActiveModules, always: ActiveModules, count: int
+    ) -> Sequence[bytes]: ...
 
     def push(
-        self,
-        task: int,
-        path: ActiveModules,
-        gradients: PathwayWeights,
-        agent_steps: int,
-        worker: int,
+        self, task: int, path: ActiveModules, agent_steps: int, worker: int, *parcels: bytes
     ) -> StoreStatus: ...
 
 
@@ -61,7 +60,10 @@ class RemoteStore:
 
     def pull(self, task: int, path: ActiveModules, always: ActiveModules) -> PathwayWeights:
         """As `GridStore.pull`."""
-        return self._server.pull(task, path, always)
+        learned = difference(path, self.frozen)
+        wanted = shapes(self.grid, union(path, always), task)
+        parcels = self._server.pull(task, path, always, parcels_needed(wanted))
+        return unpack(parcels, wanted, tuple(len(mine) for mine in learned))
 
     def push(
         self,
@@ -72,4 +74,6 @@ class RemoteStore:
         worker: int,
     ) -> None:
         """As `GridStore.push`."""
-        self._status = self._server.push(task, path, gradients, agent_steps, worker)
+        sizes = [tuple(tensor.shape) for tensor in (*gradients.layers, gradients.head)]
+        parcels = pack(gradients, parcels_needed(sizes))
+        self._status = self._server.push(task, path, agent_steps, worker, *parcels)

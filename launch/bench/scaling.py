@@ -58,7 +58,8 @@ def measure_scaling(game: str, options: Options, scratch: Path, console: Console
 
 def _label(family: str, contender: Contender) -> str:
     row = contender.row
-    return f"{row.population} pathways" if family == "population" else row.label
+    value = row.population if family == "population" else row.value
+    return f"{value}, on another node" if row.kind == "remote" else str(value)
 
 
 def _figures(contender: Contender, first: Contender) -> dict[str, float]:
@@ -79,7 +80,7 @@ def print_scaling(console: Console, game: str, found: dict[str, Any]) -> None:
     """One table a family."""
     for name, rows in found.items():
         if isinstance(rows, dict):
-            print_rows(console, f"{game}, {name}: agent steps", rows)
+            print_rows(console, f"{game}, {name}: agent steps", rows, scaling=True)
     console.print(
         f"memory of one more pathway: {found['mib_per_extra_pathway']:.1f} MiB", highlight=False
     )
