@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -15,6 +15,11 @@ from pathnet_rl.crew import Progress
 
 PLAIN_SECONDS = 10.0
 """Seconds between two lines where there is no terminal."""
+
+
+def terminal(file: IO[str] | None = None, width: int | None = None) -> Console:
+    """Where commands print: text as it is, so that brackets in a path or an option are no markup."""
+    return Console(file=file, width=width, markup=False, highlight=False)
 
 
 class Display:
@@ -42,7 +47,7 @@ class Display:
 
     def note(self, line: str) -> None:
         """Say something that stays."""
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(line, soft_wrap=True)
 
     def update(self, progress: Progress) -> None:
         """Show where the run stands."""

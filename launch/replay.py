@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from launch.display import terminal
 from launch.train import build_grid
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import EvaluationConfig
@@ -61,9 +62,9 @@ def replay(options: Options, console: Console) -> None:
         evaluation = EvaluationConfig(episodes=options.episodes, most_steps=options.most_steps)
         played = greedy_returns(store, finished_task, evaluation, config.protocol, options.seed)
     for number, value in enumerate(played.returns, 1):
-        console.print(f"episode {number}: return {value:,.1f}", highlight=False)
+        console.print(f"episode {number}: return {value:,.1f}")
     cut = f" ({played.cut} cut at {options.most_steps:,} agent steps)" if played.cut else ""
-    console.print(f"{finished_task.name}: mean {played.mean:,.2f}{cut}", highlight=False)
+    console.print(f"{finished_task.name}: mean {played.mean:,.2f}{cut}")
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def main() -> None:
         config=(tyro.conf.EnumChoicesFromValues,),
     )
     try:
-        replay(options, Console())
+        replay(options, terminal())
     except UserError as error:
         sys.exit(f"error: {error}")
 

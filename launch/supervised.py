@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from launch.display import terminal
 from pathnet_rl.checkpoint import cannot_write, write_json
 from pathnet_rl.config import Settings
 from pathnet_rl.datasets import DataMissing
@@ -145,10 +146,10 @@ def _runnable(experiment: Experiment, console: Console) -> list[str]:
         if not lacking:
             found.append(sequence)
             continue
-        console.print(f"{sequence}: not run: data not available", highlight=False)
+        console.print(f"{sequence}: not run: data not available")
         for name in dict.fromkeys(lacking):
-            console.print(f"  {missing[name]}", highlight=False, soft_wrap=True)
-        console.print(f"  to run it: {_command_with(lacking)}", highlight=False, soft_wrap=True)
+            console.print(f"  {missing[name]}", soft_wrap=True)
+        console.print(f"  to run it: {_command_with(lacking)}", soft_wrap=True)
     if not found:
         raise UserError("no sequence can be run without its data")
     for sequence in found:
@@ -191,9 +192,9 @@ def run(experiment: Experiment, console: Console) -> None:
     finally:
         folder.close()
     print_summary(console, summaries)
-    console.print("\nLook at:", highlight=False)
+    console.print("\nLook at:")
     for path in files:
-        console.print(f"  {path}", highlight=False, soft_wrap=True)
+        console.print(f"  {path}", soft_wrap=True)
 
 
 def _work(
@@ -202,7 +203,7 @@ def _work(
     """Do the jobs."""
     processes = experiment.processes or len(os.sched_getaffinity(0))
     if not jobs:
-        console.print(f"{folder.path} is finished: nothing is left to do.", highlight=False)
+        console.print(f"{folder.path} is finished: nothing is left to do.")
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     all_seconds, all_generations = 0.0, 0
@@ -227,7 +228,6 @@ def _work(
                     progress.console.print(
                         f"{job.sequence} {job.arm.value}: {len(results)} seeds,"
                         f" {1000 * seconds / generations:.1f} CPU milliseconds a generation",
-                        highlight=False,
                     )
                     progress.advance(bar, len(results))
     except BaseException:
@@ -238,7 +238,6 @@ def _work(
         pool.shutdown(wait=False, cancel_futures=True)
     console.print(
         f"a generation of one seed took {1000.0 * all_seconds / all_generations:.1f} CPU milliseconds",
-        highlight=False,
     )
 
 
@@ -321,7 +320,7 @@ def print_summary(console: Console, summaries: list[ArmSummary]) -> None:
 
 def main() -> None:
     """The command line: `python -m launch.supervised mnist|cifar-svhn [options]`."""
-    console = Console()
+    console = terminal()
     try:
         experiment = tyro.extras.overridable_config_cli(
             PRESETS,

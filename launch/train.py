@@ -15,7 +15,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from launch.display import Display
+from launch.display import Display, terminal
 from launch.presets import PRESETS
 from pathnet_rl import envs
 from pathnet_rl.arms import Arm
@@ -88,21 +88,20 @@ def train(config: RunConfig, console: Console) -> None:
             stop.listen()
             if resumed:
                 folder.note_resumption()
-                console.print(f"Going on with {folder.path}", highlight=False)
+                console.print(f"Going on with {folder.path}")
             with Display(console) as display:
                 make_crew = _CrewMaker(config, grid)
                 results = run(config, folder, make_crew, display, lambda: stop.requested)
         else:
-            console.print(f"{folder.path} is finished: nothing is left to do.", highlight=False)
+            console.print(f"{folder.path} is finished: nothing is left to do.")
         summaries = summarise(config, folder, results)
         files = write_report(config, folder, summaries)
         print_summary(console, config, summaries)
-        console.print("\nLook at:", highlight=False)
+        console.print("\nLook at:")
         for path in (*files, folder.returns, folder.path / "checkpoints"):
-            console.print(f"  {path}", highlight=False, soft_wrap=True)
+            console.print(f"  {path}", soft_wrap=True)
         console.print(
             f"  TensorBoard: tensorboard --logdir {folder.path / 'tensorboard'}",
-            highlight=False,
             soft_wrap=True,
         )
     finally:
@@ -174,7 +173,7 @@ def _cell(value: float | None) -> str:
 
 def main() -> None:
     """The command line: `python -m launch.train PRESET [options]`."""
-    console = Console()
+    console = terminal()
     try:
         config = tyro.extras.overridable_config_cli(
             PRESETS,
@@ -187,9 +186,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except Interrupted:
         command = " ".join(["python -m launch.train", *sys.argv[1:]])
-        console.print(
-            f"Stopped and saved. To go on: {command}", highlight=False, markup=False, soft_wrap=True
-        )
+        console.print(f"Stopped and saved. To go on: {command}", soft_wrap=True)
         sys.exit(130)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from launch.display import Display, plain_line, time_left
+from launch.display import Display, plain_line, terminal, time_left
 from pathnet_rl.arms import Arm
 from pathnet_rl.crew import Progress
 
@@ -38,7 +38,7 @@ def test_time_left_is_that_of_the_task_at_the_present_rate() -> None:
 
 def test_lines_come_seldom_and_at_the_end_of_a_task() -> None:
     out = io.StringIO()
-    with Display(Console(file=out, width=60)) as display:
+    with Display(terminal(out, 60)) as display:
         for done in (1000, 2000, 3000, 1_000_000):
             display.update(replace(PROGRESS, agent_steps=done))
         display.note("[bold]as it is[/bold]")

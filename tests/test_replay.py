@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from launch.display import terminal
 from launch.replay import Options, replay
 from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
@@ -31,7 +31,7 @@ def test_the_run_is_played_again_as_it_was(
     seed = environment_seed(seed_sequence(0, Arm.PATHNET, Owner.EVALUATION, task - 1))
     out = io.StringIO()
     options = Options(folder, task=task, episodes=3, most_steps=200, seed=seed)
-    replay(options, Console(file=out))
+    replay(options, terminal(out))
     said = re.findall(r"episode \d: return ([\d.]+)", out.getvalue())
     assert tuple(map(float, said)) == results[task - 1].after_task.returns
 
@@ -48,5 +48,5 @@ def test_what_is_not_there_is_answered_in_one_line(
     change: dict[str, object], message: str, finished: tuple[Path, list[TaskResult]]
 ) -> None:
     with pytest.raises(UserError, match=message) as refused:
-        replay(Options(**{"run": finished[0], **change}), Console(file=io.StringIO()))  # type: ignore[arg-type]
+        replay(Options(**{"run": finished[0], **change}), terminal(io.StringIO()))  # type: ignore[arg-type]
     assert "\n" not in str(refused.value)

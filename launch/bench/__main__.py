@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from rich.console import Console
 
 from launch.bench.games import measure_game, print_game
 from launch.bench.options import Options
 from launch.bench.rows import GAMES, Row
 from launch.bench.scaling import measure_scaling, print_scaling
+from launch.display import terminal
 from pathnet_rl.checkpoint import write_json
 from pathnet_rl.images import image_dtype
 from pathnet_rl.run_folder import provenance
@@ -54,7 +54,7 @@ def main() -> None:
         sys.exit(f"error: --population must be at least one pathway a CPU, {cpus} here")
     # As an interruption: the rows end with the command.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    console = Console()
+    console = terminal()
     output = Path("runs/bench") / ("scaling.json" if options.scaling else "latest.json")
     scratch = output.parent / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -84,7 +84,7 @@ def main() -> None:
         "options": asdict(options),
     }
     write_json(output, report)
-    console.print(f"written to {output}", highlight=False)
+    console.print(f"written to {output}")
 
 
 if __name__ == "__main__":

@@ -199,13 +199,13 @@ def compare(
     contenders: list[Contender] = []
     try:
         for row in rows:
-            console.print(f"{row.game}: starting {row.label} ...", highlight=False)
+            console.print(f"{row.game}: starting {row.label} ...")
             contender = Contender.start(row, scratch)
             contenders.append(contender)
             contender.warm_up()
             contender.signal_all(signal.SIGSTOP)
         for turn in range(rounds):
-            console.print(f"{rows[0].game}: round {turn + 1} of {rounds}", highlight=False)
+            console.print(f"{rows[0].game}: round {turn + 1} of {rounds}")
             for contender in contenders:
                 contender.turn(seconds)
         for contender in contenders:

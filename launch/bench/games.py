@@ -65,4 +65,4 @@ def print_game(console: Console, game: str, found: dict[str, Any]) -> None:
     if A2C not in found:
         lines.append("Stable-Baselines3's A2C was not measured: pip install -e '.[bench]'")
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(line)

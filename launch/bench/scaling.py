@@ -81,6 +81,4 @@ def print_scaling(console: Console, game: str, found: dict[str, Any]) -> None:
     for name, rows in found.items():
         if isinstance(rows, dict):
             print_rows(console, f"{game}, {name}: agent steps", rows, scaling=True)
-    console.print(
-        f"memory of one more pathway: {found['mib_per_extra_pathway']:.1f} MiB", highlight=False
-    )
+    console.print(f"memory of one more pathway: {found['mib_per_extra_pathway']:.1f} MiB")
