@@ -11,8 +11,12 @@ from pathnet_rl.tiles import (
     GRADIENT_POSITIONS,
     LANE,
     MOST_POSITIONS,
+    all_zero,
     compiled,
+    interleave,
+    interleave_rounded,
     multiply,
+    multiply_listed,
     rectify,
     unrectify,
 )
@@ -43,11 +47,13 @@ def tile_positions(width: int) -> int:
 
 
 @functools.cache
-def forward_kernel(positions: int, outputs: int, pairs: bool) -> Any:
+def forward_kernel(positions: int, outputs: int, pairs: bool, sparse: bool) -> Any:
     """The forward pass of a layer whose outputs come in tiles of `positions`, compiled when first called.
 
     Args:
-        outputs: of a module, k. pairs: inputs and weights are pairs of bfloat16.
+        outputs: of a module, k. pairs: inputs and weights are pairs of bfloat16. sparse: the inputs are
+            images whose background is 0. Lines that are 0 all along a tile's windows are left out, which
+            changes nothing in the sums.
     """
 
     def forward(
@@ -73,24 +79,50 @@ def forward_kernel(positions: int, outputs: int, pairs: bool) -> Any:
         lanes, step = -(-modules * outputs // LANE) * LANE, len(bias)
         tiles = -(-windows.width // positions)
         source, target = inputs.ctypes.data, responses.ctypes.data
+        if sparse:
+            steps = windows.down // windows.line
+            blank = np.empty((tiles, (windows.height - 1) * steps + windows.lines), np.bool_)
+            stretch = (positions - 1) * windows.across + windows.row
+            terms = np.empty((windows.lines, 2), np.int64)
         for sample in range(samples):
+            image = begin + sample * windows.image
+            if sparse:
+                for tile in range(tiles):
+                    x = min(tile * positions, windows.width - positions)
+                    for line in range(blank.shape[1]):
+                        at = image + line * windows.line + x * windows.across
+                        blank[tile, line] = all_zero(source + 4 * at, stretch)
             for y in range(windows.height):
                 for tile in range(tiles):
                     x = min(tile * positions, windows.width - positions)
-                    at = begin + sample * windows.image + y * windows.down + x * windows.across
-                    multiply(
-                        target, step, bias.ctypes.data, 0,
-                        source + 4 * at, windows.across, windows.line, 1,
-                        weights.ctypes.data, windows.row * step, step,
-                        windows.lines, windows.row, lanes, positions, pairs,
-                    )  # fmt: skip
+                    at = image + y * windows.down + x * windows.across
+                    if sparse:
+                        count = 0
+                        for line in range(windows.lines):
+                            if not blank[tile, y * steps + line]:
+                                terms[count, 0] = line * windows.line
+                                terms[count, 1] = line * windows.row * step
+                                count += 1
+                        multiply_listed(
+                            target, step, bias.ctypes.data, 0,
+                            source + 4 * at, windows.across, 1,
+                            weights.ctypes.data, step,
+                            terms.ctypes.data, count, windows.row, lanes, positions, pairs,
+                        )  # fmt: skip
+                    else:
+                        multiply(
+                            target, step, bias.ctypes.data, 0,
+                            source + 4 * at, windows.across, windows.line, 1,
+                            weights.ctypes.data, windows.row * step, step,
+                            windows.lines, windows.row, lanes, positions, pairs,
+                        )  # fmt: skip
                     at = row + (sample * windows.height + y) * windows.width + x
                     rectify(
                         target, step, kept.ctypes.data + at * step,
                         sums.ctypes.data + 4 * at * outputs, positions, modules, outputs,
                     )  # fmt: skip
 
-    return compiled(forward, positions, outputs, pairs)
+    return compiled(forward, positions, outputs, pairs, sparse)
 
 
 @functools.cache
@@ -119,7 +151,7 @@ def head_kernel(positions: int) -> Any:
 
 
 @functools.cache
-def backward_kernel(positions: int, outputs: int) -> Any:
+def backward_kernel(positions: int, outputs: int, sparse: bool) -> Any:
     """The backward pass of a layer of float32 inputs; see `forward_kernel`."""
 
     def backward(
@@ -153,22 +185,49 @@ def backward_kernel(positions: int, outputs: int) -> Any:
         count = windows.height * windows.width
         zeros = columns[positions].ctypes.data
         tiles = -(-windows.width // positions)
+        if sparse:
+            steps = windows.down // windows.line
+            lines = (windows.height - 1) * steps + windows.lines
+            blank = np.empty((lines, windows.width), np.bool_)
+            terms = np.empty((count, 2), np.int64)
         for sample in range(samples):
             at = sample * count
             unrectify(
                 upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,
                 raw.ctypes.data, step, totals.ctypes.data, count, modules, outputs,
             )  # fmt: skip
-            for first in range(0, trainable, GRADIENT_POSITIONS):
-                for line in range(windows.lines):
+            image = sample * windows.image
+            if sparse:
+                for line in range(len(blank)):
+                    for x in range(windows.width):
+                        at = image + line * windows.line + x * windows.across
+                        blank[line, x] = all_zero(inputs.ctypes.data + 4 * at, windows.row)
+            for line in range(windows.lines):
+                if sparse:
+                    chosen = 0
+                    for y in range(windows.height):
+                        for x in range(windows.width):
+                            if not blank[y * steps + line, x]:
+                                terms[chosen, 0] = (y * windows.width + x) * step
+                                terms[chosen, 1] = y * windows.down + x * windows.across
+                                chosen += 1
+                for first in range(0, trainable, GRADIENT_POSITIONS):
                     target = gradient[first:, line:].ctypes.data
-                    multiply(
-                        target, windows.lines * padded, target, windows.lines * padded,
-                        raw.ctypes.data + 4 * first, 1, windows.width * step, step,
-                        inputs.ctypes.data + 4 * (sample * windows.image + line * windows.line),
-                        windows.down, windows.across,
-                        windows.height, windows.width, padded, GRADIENT_POSITIONS, False,
-                    )  # fmt: skip
+                    window = inputs.ctypes.data + 4 * (image + line * windows.line)
+                    if sparse:
+                        multiply_listed(
+                            target, windows.lines * padded, target, windows.lines * padded,
+                            raw.ctypes.data + 4 * first, 1, 0,
+                            window, 0,
+                            terms.ctypes.data, chosen, 1, padded, GRADIENT_POSITIONS, False,
+                        )  # fmt: skip
+                    else:
+                        multiply(
+                            target, windows.lines * padded, target, windows.lines * padded,
+                            raw.ctypes.data + 4 * first, 1, windows.width * step, step,
+                            window, windows.down, windows.across,
+                            windows.height, windows.width, padded, GRADIENT_POSITIONS, False,
+                        )  # fmt: skip
             for y in range(windows.height if len(below) else 0):
                 for tile in range(tiles):
                     x = min(tile * positions, windows.width - positions)
@@ -187,7 +246,7 @@ def backward_kernel(positions: int, outputs: int) -> Any:
                             for number in range(windows.row):
                                 target_row[number] += column[number]
 
-    return compiled(backward, positions, outputs)
+    return compiled(backward, positions, outputs, sparse)
 
 
 @functools.cache
@@ -195,7 +254,7 @@ def backward_pairs_kernel(outputs: int) -> Any:
     """The backward pass of a first layer on bfloat16 images: the gradients of its weights and biases.
 
     A product of pairs adds up two positions, so two windows side by side are interleaved, and so are
-    their gradients, which are rounded to bfloat16.
+    their gradients, which are rounded to bfloat16. Lines of them that are 0 are left out.
     """
 
     def backward_pairs(
@@ -224,44 +283,59 @@ def backward_pairs_kernel(outputs: int) -> Any:
         padded = gradient.shape[2]
         height, width = windows.height, windows.width
         half = gradients.shape[1]
-        row, across, line_step = 2 * windows.row, 2 * windows.across, 2 * windows.line
         steps = windows.down // windows.line
-        bits = raw.view(np.uint32)
+        # Of windows side by side: which have any bits, line by line; which outputs' gradients are needed.
+        there = np.empty((len(windows_side_by_side), half), np.uint8)
+        needed = np.empty((height, half), np.uint8)
+        terms = np.empty((windows.lines, height * half, 2), np.int64)
+        counts = np.empty(windows.lines, np.int64)
         for sample in range(samples):
             at = sample * height * width
             unrectify(
                 upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,
                 raw.ctypes.data, step, totals.ctypes.data, height * width, modules, outputs,
             )  # fmt: skip
-            for y in range(height):
-                for pair in range(half):
-                    left = bits[y * width + 2 * pair]
-                    # The last row is zeros: a last output without a neighbour.
-                    right = bits[y * width + 2 * pair + 1 if 2 * pair + 1 < width else -1]
-                    both = gradients[y, pair]
-                    for o in range(step):
-                        low = (left[o] + ((left[o] >> 16) & 1) + 0x7FFF) >> 16
-                        high = (right[o] + ((right[o] >> 16) & 1) + 0x7FFF) & 0xFFFF0000
-                        both[o] = low | high
             for line in range(len(windows_side_by_side)):
                 for pair in range(half):
-                    at = sample * 2 * windows.image + line * line_step + 2 * pair * across
-                    left_words = inputs[at : at + row]
-                    at += across if 2 * pair + 1 < width else 0
-                    right_words = inputs[at : at + row]
-                    words = windows_side_by_side[line, pair]
-                    for number in range(row):
-                        words[number] = np.uint32(left_words[number]) | (
-                            np.uint32(right_words[number]) << np.uint32(16)
-                        )
+                    at = sample * windows.image + line * windows.line + 2 * pair * windows.across
+                    # The window of a last output without a neighbour is its own neighbour's.
+                    apart = windows.across if 2 * pair + 1 < width else 0
+                    blank = all_zero(inputs.ctypes.data + 4 * at, apart + windows.row)
+                    there[line, pair] = not blank
+                    if not blank:
+                        interleave(
+                            inputs.ctypes.data + 4 * at, inputs.ctypes.data + 4 * (at + apart),
+                            2 * windows.row, windows_side_by_side[line, pair:].ctypes.data,
+                        )  # fmt: skip
+            needed[:] = 0
+            for line in range(windows.lines):
+                count = 0
+                for y in range(height):
+                    for pair in range(half):
+                        # Written in any case and overwritten if it does not count: no branch to guess.
+                        terms[line, count, 0] = (y * half + pair) * step
+                        terms[line, count, 1] = ((y * steps + line) * half + pair) * padded
+                        count += there[y * steps + line, pair]
+                        needed[y, pair] |= there[y * steps + line, pair]
+                counts[line] = count
+            for y in range(height):
+                for pair in range(half):
+                    if needed[y, pair]:
+                        # The last row is zeros: a last output without a neighbour.
+                        neighbour = y * width + 2 * pair + 1
+                        neighbour = neighbour if 2 * pair + 1 < width else height * width
+                        interleave_rounded(
+                            raw[y * width + 2 * pair :].ctypes.data, raw[neighbour:].ctypes.data,
+                            step, gradients[y, pair:].ctypes.data,
+                        )  # fmt: skip
             for first in range(0, trainable, GRADIENT_POSITIONS):
                 for line in range(windows.lines):
                     target = gradient[first:, line:].ctypes.data
-                    multiply(
+                    multiply_listed(
                         target, windows.lines * padded, target, windows.lines * padded,
-                        gradients.ctypes.data + 4 * first, 1, half * step, step,
-                        windows_side_by_side[line:].ctypes.data, steps * half * padded, padded,
-                        height, half, padded, GRADIENT_POSITIONS, True,
+                        gradients.ctypes.data + 4 * first, 1, 0,
+                        windows_side_by_side.ctypes.data, 0,
+                        terms[line].ctypes.data, counts[line], 1, padded, GRADIENT_POSITIONS, True,
                     )  # fmt: skip
 
     return compiled(backward_pairs, outputs)

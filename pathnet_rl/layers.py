@@ -76,6 +76,7 @@ class Layer:
     Args:
         inputs: [samples x input numbers], flat, and LANE spare numbers: float32, or bfloat16 as uint16.
         most_modules: the largest number of active modules. steps: T + 1. environments: E.
+        images: the inputs are images, much of which is 0.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class Layer:
         most_modules: int,
         steps: int,
         environments: int,
+        images: bool,
     ) -> None:
         self.shape = shape
+        self._sparse = images and shape.convolutional
         self._inputs = inputs
         self._numbers_a_word = 2 if inputs.dtype == np.uint16 else 1
         outputs = shape.outputs
@@ -103,7 +106,7 @@ class Layer:
         self._step_rows = environments * self._positions
         self._samples, self._windows = windows_of(shape, environments, self._numbers_a_word)
         positions = tile_positions(self._windows.width)
-        self._forward = forward_kernel(positions, outputs, self._numbers_a_word == 2)
+        self._forward = forward_kernel(positions, outputs, self._numbers_a_word == 2, self._sparse)
         self._responses: Floats = zeros(positions * widest)
         # By module, as the gradient of the inputs takes them.
         self._weights_by_module = torch.zeros(
@@ -186,7 +189,7 @@ class Layer:
             )
         else:
             positions = tile_positions(windows.width)
-            backward_kernel(positions, shape.outputs)(
+            backward_kernel(positions, shape.outputs, self._sparse)(
                 *(self._inputs, images, windows, self._weights_by_module.numpy(), *counts),
                 *(*results, below, zeros(outputs, step), zeros(positions + 1, row)),
             )

@@ -79,7 +79,8 @@ class PathwayNetwork:
             self._vectors = inputs[: samples * first.fan_in].reshape(samples, first.fan_in)
         self._layers: list[Layer] = []
         for shape in grid.layers:
-            layer = Layer(shape, inputs, most_modules, steps + 1, environments)
+            images = shape is first and self._images is not None
+            layer = Layer(shape, inputs, most_modules, steps + 1, environments, images)
             self._layers.append(layer)
             inputs = layer.outputs
         self._features = grid.heads[0].features if grid.heads else 0

@@ -88,6 +88,12 @@ def _at(builder: Any, address: Any, words: Any, kind: ir.Type) -> Any:
     return builder.bitcast(builder.gep(base, [words]), kind.as_pointer())
 
 
+def _of_halves(builder: Any, address: Any, numbers: Any, kind: ir.Type) -> Any:
+    """A pointer to `kind`, so many numbers of 16 bits after the address."""
+    base = builder.inttoptr(address, ir.IntType(16).as_pointer())
+    return builder.bitcast(builder.gep(base, [numbers]), kind.as_pointer())
+
+
 def _load(builder: Any, pointer: Any, alignment: int = 4) -> Any:
     loaded = builder.load(pointer)
     loaded.align = alignment
@@ -134,17 +140,44 @@ def multiply(
         lanes: any multiple of LANE.
         positions: a literal, at most MOST_POSITIONS. pairs: a literal, whether words are pairs.
     """
+    given = {
+        "out": out, "out_step": out_step, "start": start, "start_step": start_step, "left": left,
+        "left_step": left_step, "left_outer": left_outer, "left_inner": left_inner, "right": right,
+        "right_outer": right_outer, "right_inner": right_inner, "outer": outer, "inner": inner,
+        "lanes": lanes,
+    }  # fmt: skip
+    return _product(tuple(given), positions, pairs)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def multiply_listed(
+    context: Any, out: Any, out_step: Any, start: Any, start_step: Any, left: Any, left_step: Any,
+    left_inner: Any, right: Any, right_inner: Any, terms: Any, outer: Any, inner: Any, lanes: Any,
+    positions: Any, pairs: Any,
+) -> Any:  # fmt: skip
+    """`multiply` of chosen terms only.
+
+    Args:
+        terms: address of [outer, 2] int64, the words from `left` and from `right` to each outer term. The
+            other arguments are those of `multiply`.
+    """
+    given = {
+        "out": out, "out_step": out_step, "start": start, "start_step": start_step, "left": left,
+        "left_step": left_step, "left_inner": left_inner, "right": right,
+        "right_inner": right_inner, "terms": terms, "outer": outer, "inner": inner, "lanes": lanes,
+    }  # fmt: skip
+    return _product(tuple(given), positions, pairs)
+
+
+def _product(names: tuple[str, ...], positions: Any, pairs: Any) -> Any:
+    """The signature and the code of `multiply` or `multiply_listed`, whose arguments have these names."""
     if not isinstance(positions, types.IntegerLiteral) or not isinstance(pairs, types.Literal):
         return None
-    given = (
-        out, out_step, start, start_step, left, left_step, left_outer, left_inner, right, right_outer,
-        right_inner, outer, inner, lanes,
-    )  # fmt: skip
     count, paired = positions.literal_value, bool(pairs.literal_value)
-    signature = types.void(*(types.int64 for _ in given), positions, pairs)
+    signature = types.void(*(types.int64 for _ in names), positions, pairs)
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        a = dict(zip(multiply_names, arguments, strict=False))
+        a = dict(zip(names, arguments, strict=False))
         whole = builder.udiv(a["lanes"], _long(MOST_LANES))
         done = builder.mul(whole, _long(MOST_LANES))
         with cgutils.for_range(builder, whole) as chunk:
@@ -158,10 +191,17 @@ def multiply(
     return signature, generate
 
 
-multiply_names = (
-    "out", "out_step", "start", "start_step", "left", "left_step", "left_outer", "left_inner", "right",
-    "right_outer", "right_inner", "outer", "inner", "lanes",
-)  # fmt: skip
+def _outer_term(builder: Any, a: dict[str, Any], index: Any) -> tuple[Any, Any]:
+    """The words to an outer term on the left and on the right."""
+    if "terms" not in a:
+        left, right = (builder.mul(index, a[f"{side}_outer"]) for side in ("left", "right"))
+        return left, right
+    pair = builder.inttoptr(a["terms"], _LONG.as_pointer())
+    first = builder.mul(index, _long(2))
+    left, right = (
+        _load(builder, builder.gep(pair, [builder.add(first, _long(side))]), 8) for side in (0, 1)
+    )
+    return left, right
 
 
 def _tile(
@@ -192,11 +232,10 @@ def _tile(
         cgutils.for_range(builder, a["inner"]) as inner,
     ):
         left, right = (
-            builder.add(
-                builder.mul(outer.index, a[f"{side}_outer"]),
-                builder.mul(inner.index, a[f"{side}_inner"]),
+            builder.add(term, builder.mul(inner.index, a[f"{side}_inner"]))
+            for side, term in zip(
+                ("left", "right"), _outer_term(builder, a, outer.index), strict=True
             )
-            for side in ("left", "right")
         )
         right = builder.add(right, first)
         loaded = [
@@ -226,6 +265,91 @@ def _tile(
         builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], True)
     for total, pointer in zip(totals, cells("out"), strict=True):
         _store(builder, builder.load(total), pointer)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def all_zero(context: Any, address: Any, words: Any) -> Any:
+    """Whether nothing but zeros is in so many words."""
+    signature = types.boolean(types.int64, types.int64)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        address, words = arguments
+        vector = ir.VectorType(_INT, LANE)
+        together, single = (cgutils.alloca_once(builder, kind) for kind in (vector, _INT))
+        for found in (together, single):
+            builder.store(ir.Constant(found.type.pointee, None), found)
+        whole = builder.udiv(words, _long(LANE))
+        done = builder.mul(whole, _long(LANE))
+
+        def look(place: Any, found: Any) -> None:
+            new = _load(builder, _at(builder, address, place, found.type.pointee))
+            builder.store(builder.or_(builder.load(found), new), found)
+
+        with cgutils.for_range(builder, whole) as group:
+            look(builder.mul(group.index, _long(LANE)), together)
+        with cgutils.for_range(builder, builder.sub(words, done)) as rest:
+            look(builder.add(done, rest.index), single)
+        bits = builder.bitcast(builder.load(together), ir.IntType(32 * LANE))
+        parts = [builder.icmp_unsigned("==", b, b.type(0)) for b in (bits, builder.load(single))]
+        return builder.and_(*parts)
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def interleave(context: Any, left: Any, right: Any, count: Any, pairs: Any) -> Any:
+    """Fill `count` pairs from as many bfloat16 at each of two addresses."""
+    signature = types.void(*[types.int64] * 4)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        left, right, count, pairs = arguments
+        whole = builder.udiv(count, _long(VECTOR))
+        done = builder.mul(whole, _long(VECTOR))
+        for lanes, times, begin in (
+            (VECTOR, whole, _long(0)),
+            (1, builder.sub(count, done), done),
+        ):
+            kind = ir.VectorType(ir.IntType(16), lanes)
+            with cgutils.for_range(builder, times) as group:
+                first = builder.add(begin, builder.mul(group.index, _long(lanes)))
+                low, high = (
+                    _load(builder, _of_halves(builder, side, first, kind), 2)
+                    for side in (left, right)
+                )
+                place = _at(builder, pairs, first, ir.VectorType(_INT, lanes))
+                _store(builder, _paired(builder, low, high), place)
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def interleave_rounded(context: Any, left: Any, right: Any, count: Any, pairs: Any) -> Any:
+    """Fill `count` pairs, a multiple of VECTOR, from as many float32 at each of two addresses."""
+    signature = types.void(*[types.int64] * 4)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        left, right, count, pairs = arguments
+        floats, words = ir.VectorType(_FLOAT, VECTOR), ir.VectorType(_INT, VECTOR)
+        rounded = ir.VectorType(_BrainFloat(), VECTOR)
+        with cgutils.for_range(builder, builder.udiv(count, _long(VECTOR))) as group:
+            first = builder.mul(group.index, _long(VECTOR))
+            low, high = (
+                builder.bitcast(
+                    builder.fptrunc(_load(builder, _at(builder, side, first, floats)), rounded),
+                    ir.VectorType(ir.IntType(16), VECTOR),
+                )
+                for side in (left, right)
+            )
+            _store(builder, _paired(builder, low, high), _at(builder, pairs, first, words))
+
+    return signature, generate
+
+
+def _paired(builder: Any, low: Any, high: Any) -> Any:
+    """Words of two vectors of 16 bits."""
+    words = ir.VectorType(_INT, low.type.count)
+    sixteen = ir.Constant(words, [16] * words.count)
+    return builder.or_(builder.zext(low, words), builder.shl(builder.zext(high, words), sixteen))
 
 
 @intrinsic  # type: ignore[untyped-decorator]

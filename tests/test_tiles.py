@@ -22,7 +22,11 @@ from pathnet_rl.tiles import (
     MOST_POSITIONS,
     MOST_TOGETHER,
     MULTIPLIES_PAIRS,
+    all_zero,
+    interleave,
+    interleave_rounded,
     multiply,
+    multiply_listed,
     rectify,
     unrectify,
 )
@@ -74,6 +78,73 @@ def test_a_product_of_pairs(lanes: int) -> None:
     product(MOST_POSITIONS, True)(np.zeros(lanes, np.float32), *words, out, lanes)
     wanted = torch.einsum("ptk,tlk->pl", left.double(), right.double())
     np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-5)
+
+
+@numba.njit
+def chosen(left: Any, right: Any, terms: Any, out: Any) -> None:
+    step = out.shape[1]
+    multiply_listed(
+        out.ctypes.data, step, out.ctypes.data, step,
+        left.ctypes.data, left.shape[1], 1,
+        right.ctypes.data, step,
+        terms.ctypes.data, len(terms), INNER, step, 3, False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("listed", [(), (1,), (2, 0), (0, 1, 2)])
+def test_a_product_of_listed_terms_is_that_of_these_alone(listed: tuple[int, ...]) -> None:
+    rng, step = np.random.default_rng(0), 24
+    left = rng.standard_normal((3, OUTER * INNER)).astype(np.float32)
+    right = rng.standard_normal((OUTER * INNER, step)).astype(np.float32)
+    out = np.ones((3, step), np.float32)
+    terms = np.array([(t * INNER, t * INNER * step) for t in listed], np.int64).reshape(-1, 2)
+    chosen(left, right, terms, out)
+    columns = [t * INNER + i for t in listed for i in range(INNER)]
+    wanted = 1 + left[:, columns].astype(np.float64) @ right[columns]
+    np.testing.assert_allclose(out, wanted, rtol=1e-5, atol=1e-5)
+
+
+@numba.njit
+def blank(words: Any, begin: int, count: int) -> bool:
+    return bool(all_zero(words.ctypes.data + 4 * begin, count))
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 24, 31])
+def test_a_single_bit_is_found_and_none_outside(count: int) -> None:
+    words = np.zeros(40, np.uint32)
+    words[[2, 3 + count]] = 1
+    assert blank(words, 3, count)
+    for place in range(count):
+        words[3 + place] = 1 << (place % 32)
+        assert not blank(words, 3, count)
+        words[3 + place] = 0
+
+
+@numba.njit
+def side_by_side(left: Any, right: Any, count: int, pairs: Any, rounded: bool) -> None:
+    if rounded:
+        interleave_rounded(left.ctypes.data, right.ctypes.data, count, pairs.ctypes.data)
+    else:
+        interleave(left.ctypes.data, right.ctypes.data, count, pairs.ctypes.data)
+
+
+@pytest.mark.parametrize("count", [1, 16, 35, 64])
+def test_two_rows_are_interleaved(count: int) -> None:
+    left, right = np.random.default_rng(0).integers(0, 1 << 16, (2, count), dtype=np.uint16)
+    pairs = np.full(count + 1, 7, np.uint32)
+    side_by_side(left, right, count, pairs, False)
+    np.testing.assert_array_equal(pairs[:-1].view(np.uint16), np.stack([left, right], 1).ravel())
+    assert pairs[-1] == 7
+
+
+def test_two_rows_are_rounded_to_the_nearest_bfloat16_and_interleaved() -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(2, 48)
+    rows[0, :2] = torch.tensor([1.0 + 2.0**-8, 1.0 + 3 * 2.0**-8])  # Halfway: to the even one.
+    pairs = np.empty(48, np.uint32)
+    side_by_side(*rows.numpy(), 48, pairs, True)
+    found = torch.from_numpy(pairs.view(np.int16)).view(torch.bfloat16).view(48, 2)
+    assert torch.equal(found, rows.bfloat16().t())
 
 
 ROWS, MODULES, OUTPUTS = 4, 3, 2 * MOST_TOGETHER + 5
@@ -136,9 +207,10 @@ def test_a_weight_gradients_tile_divides_its_padding_and_fits_the_registers() ->
 
 def test_functions_compiled_for_different_constants_share_no_cache_file() -> None:
     functions = [
-        forward_kernel(3, 8, False),
-        forward_kernel(3, 5, False),
-        forward_kernel(3, 8, True),
+        forward_kernel(3, 8, False, False),
+        forward_kernel(3, 5, False, False),
+        forward_kernel(3, 8, True, False),
+        forward_kernel(3, 8, False, True),
         head_kernel(3),
         head_kernel(4),
     ]
