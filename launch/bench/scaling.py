@@ -33,11 +33,8 @@ def families(game: str, population: int) -> dict[str, list[Row]]:
         "population": [Row("system", game, size) for size in (population, 4 * population)],
         "frozen": [Row("serial", game, few, varied="frozen", value=n) for n in (0, 1, 3, 5)],
         "workers": [
-            *(
-                Row("system", game, population, varied="workers", value=n)
-                for n in sorted({1, cpus})
-            ),
-            Row("remote", game, population, varied="workers", value=cpus),
+            *(Row("system", game, few, varied="workers", value=n) for n in sorted({1, cpus})),
+            Row("remote", game, few, varied="workers", value=cpus),
         ],
     }
     for setting, values in SETTINGS.items():
