@@ -187,6 +187,14 @@ class Grid:
             for modules, layer in zip(active, self.layers, strict=True)
         )
 
+    def shapes(self, modules: ActiveModules, task: int) -> list[tuple[int, ...]]:
+        """Of these modules' numbers, [n, module_size] layer by layer, and of a task's head, [head size]."""
+        layers = zip(modules, self.layers, strict=True)
+        return [
+            *((len(active), layer.module_size) for active, layer in layers),
+            (self.heads[task].size,),
+        ]
+
     def describe(self) -> dict[str, Any]:
         """What a checkpoint must agree with, as JSON values."""
         return {

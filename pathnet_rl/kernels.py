@@ -79,11 +79,13 @@ def forward_kernel(positions: int, outputs: int, pairs: bool, sparse: bool) -> A
         lanes, step = -(-modules * outputs // LANE) * LANE, len(bias)
         tiles = -(-windows.width // positions)
         source, target = inputs.ctypes.data, responses.ctypes.data
+        terms, count = np.empty((windows.lines, 2), np.int64), windows.lines
+        for line in range(windows.lines):
+            terms[line, 0], terms[line, 1] = line * windows.line, line * windows.row * step
         if sparse:
             steps = windows.down // windows.line
             blank = np.empty((tiles, (windows.height - 1) * steps + windows.lines), np.bool_)
             stretch = (positions - 1) * windows.across + windows.row
-            terms = np.empty((windows.lines, 2), np.int64)
         for sample in range(samples):
             image = begin + sample * windows.image
             if sparse:
@@ -103,19 +105,12 @@ def forward_kernel(positions: int, outputs: int, pairs: bool, sparse: bool) -> A
                                 terms[count, 0] = line * windows.line
                                 terms[count, 1] = line * windows.row * step
                                 count += 1
-                        multiply_listed(
-                            target, step, bias.ctypes.data, 0,
-                            source + 4 * at, windows.across, 1,
-                            weights.ctypes.data, step,
-                            terms.ctypes.data, count, windows.row, lanes, positions, pairs,
-                        )  # fmt: skip
-                    else:
-                        multiply(
-                            target, step, bias.ctypes.data, 0,
-                            source + 4 * at, windows.across, windows.line, 1,
-                            weights.ctypes.data, windows.row * step, step,
-                            windows.lines, windows.row, lanes, positions, pairs,
-                        )  # fmt: skip
+                    multiply_listed(
+                        target, step, bias.ctypes.data, 0,
+                        source + 4 * at, windows.across, 1,
+                        weights.ctypes.data, step,
+                        terms.ctypes.data, count, windows.row, lanes, positions, pairs,
+                    )  # fmt: skip
                     at = row + (sample * windows.height + y) * windows.width + x
                     rectify(
                         target, step, kept.ctypes.data + at * step,
@@ -185,11 +180,14 @@ def backward_kernel(positions: int, outputs: int, sparse: bool) -> Any:
         count = windows.height * windows.width
         zeros = columns[positions].ctypes.data
         tiles = -(-windows.width // positions)
+        # Terms are rows of outputs, or, of images, single ones.
+        terms, chosen = np.empty((count, 2), np.int64), windows.height
+        for y in range(windows.height):
+            terms[y, 0], terms[y, 1] = y * windows.width * step, y * windows.down
         if sparse:
             steps = windows.down // windows.line
             lines = (windows.height - 1) * steps + windows.lines
             blank = np.empty((lines, windows.width), np.bool_)
-            terms = np.empty((count, 2), np.int64)
         for sample in range(samples):
             at = sample * count
             unrectify(
@@ -213,21 +211,13 @@ def backward_kernel(positions: int, outputs: int, sparse: bool) -> Any:
                                 chosen += 1
                 for first in range(0, trainable, GRADIENT_POSITIONS):
                     target = gradient[first:, line:].ctypes.data
-                    window = inputs.ctypes.data + 4 * (image + line * windows.line)
-                    if sparse:
-                        multiply_listed(
-                            target, windows.lines * padded, target, windows.lines * padded,
-                            raw.ctypes.data + 4 * first, 1, 0,
-                            window, 0,
-                            terms.ctypes.data, chosen, 1, padded, GRADIENT_POSITIONS, False,
-                        )  # fmt: skip
-                    else:
-                        multiply(
-                            target, windows.lines * padded, target, windows.lines * padded,
-                            raw.ctypes.data + 4 * first, 1, windows.width * step, step,
-                            window, windows.down, windows.across,
-                            windows.height, windows.width, padded, GRADIENT_POSITIONS, False,
-                        )  # fmt: skip
+                    multiply_listed(
+                        target, windows.lines * padded, target, windows.lines * padded,
+                        raw.ctypes.data + 4 * first, 1, step,
+                        inputs.ctypes.data + 4 * (image + line * windows.line), windows.across,
+                        terms.ctypes.data, chosen, 1 if sparse else windows.width,
+                        padded, GRADIENT_POSITIONS, False,
+                    )  # fmt: skip
             for y in range(windows.height if len(below) else 0):
                 for tile in range(tiles):
                     x = min(tile * positions, windows.width - positions)

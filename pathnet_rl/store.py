@@ -205,11 +205,7 @@ class GridStore:
         if task != self.task:
             raise StaleTaskError(f"a push for task {task} came in task {self.task}")
         learned = difference(path, self.frozen)
-        wanted: list[tuple[int, ...]] = [
-            (len(modules), layer.module_size)
-            for modules, layer in zip(learned, self.grid.layers, strict=True)
-        ]
-        wanted.append((self.grid.heads[task].size,))
+        wanted = self.grid.shapes(learned, task)
         found = [tuple(gradient.shape) for gradient in (*gradients.layers, gradients.head)]
         if found != wanted:
             raise ValueError(f"gradients of shapes {found}, not {wanted}")

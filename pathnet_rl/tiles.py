@@ -82,16 +82,10 @@ def _long(number: int) -> ir.Constant:
     return ir.Constant(_LONG, number)
 
 
-def _at(builder: Any, address: Any, words: Any, kind: ir.Type) -> Any:
-    """A pointer to `kind`, so many words after the address."""
-    base = builder.inttoptr(address, _INT.as_pointer())
-    return builder.bitcast(builder.gep(base, [words]), kind.as_pointer())
-
-
-def _of_halves(builder: Any, address: Any, numbers: Any, kind: ir.Type) -> Any:
-    """A pointer to `kind`, so many numbers of 16 bits after the address."""
-    base = builder.inttoptr(address, ir.IntType(16).as_pointer())
-    return builder.bitcast(builder.gep(base, [numbers]), kind.as_pointer())
+def _at(builder: Any, address: Any, count: Any, kind: ir.Type, unit: ir.Type = _INT) -> Any:
+    """A pointer to `kind`, so many words (or other units) after the address."""
+    base = builder.inttoptr(address, unit.as_pointer())
+    return builder.bitcast(builder.gep(base, [count]), kind.as_pointer())
 
 
 def _load(builder: Any, pointer: Any, alignment: int = 4) -> Any:
@@ -140,13 +134,11 @@ def multiply(
         lanes: any multiple of LANE.
         positions: a literal, at most MOST_POSITIONS. pairs: a literal, whether words are pairs.
     """
-    given = {
-        "out": out, "out_step": out_step, "start": start, "start_step": start_step, "left": left,
-        "left_step": left_step, "left_outer": left_outer, "left_inner": left_inner, "right": right,
-        "right_outer": right_outer, "right_inner": right_inner, "outer": outer, "inner": inner,
-        "lanes": lanes,
-    }  # fmt: skip
-    return _product(tuple(given), positions, pairs)
+    names = (
+        "out", "out_step", "start", "start_step", "left", "left_step", "left_outer", "left_inner",
+        "right", "right_outer", "right_inner", "outer", "inner", "lanes",
+    )  # fmt: skip
+    return _product(names, positions, pairs)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -161,12 +153,11 @@ def multiply_listed(
         terms: address of [outer, 2] int64, the words from `left` and from `right` to each outer term. The
             other arguments are those of `multiply`.
     """
-    given = {
-        "out": out, "out_step": out_step, "start": start, "start_step": start_step, "left": left,
-        "left_step": left_step, "left_inner": left_inner, "right": right,
-        "right_inner": right_inner, "terms": terms, "outer": outer, "inner": inner, "lanes": lanes,
-    }  # fmt: skip
-    return _product(tuple(given), positions, pairs)
+    names = (
+        "out", "out_step", "start", "start_step", "left", "left_step", "left_inner",
+        "right", "right_inner", "terms", "outer", "inner", "lanes",
+    )  # fmt: skip
+    return _product(names, positions, pairs)
 
 
 def _product(names: tuple[str, ...], positions: Any, pairs: Any) -> Any:
@@ -196,10 +187,10 @@ def _outer_term(builder: Any, a: dict[str, Any], index: Any) -> tuple[Any, Any]:
     if "terms" not in a:
         left, right = (builder.mul(index, a[f"{side}_outer"]) for side in ("left", "right"))
         return left, right
-    pair = builder.inttoptr(a["terms"], _LONG.as_pointer())
     first = builder.mul(index, _long(2))
     left, right = (
-        _load(builder, builder.gep(pair, [builder.add(first, _long(side))]), 8) for side in (0, 1)
+        _load(builder, _at(builder, a["terms"], builder.add(first, _long(side)), _LONG, _LONG), 8)
+        for side in (0, 1)
     )
     return left, right
 
@@ -309,11 +300,12 @@ def interleave(context: Any, left: Any, right: Any, count: Any, pairs: Any) -> A
             (VECTOR, whole, _long(0)),
             (1, builder.sub(count, done), done),
         ):
-            kind = ir.VectorType(ir.IntType(16), lanes)
+            half = ir.IntType(16)
+            kind = ir.VectorType(half, lanes)
             with cgutils.for_range(builder, times) as group:
                 first = builder.add(begin, builder.mul(group.index, _long(lanes)))
                 low, high = (
-                    _load(builder, _of_halves(builder, side, first, kind), 2)
+                    _load(builder, _at(builder, side, first, kind, half), 2)
                     for side in (left, right)
                 )
                 place = _at(builder, pairs, first, ir.VectorType(_INT, lanes))

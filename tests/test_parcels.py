@@ -10,7 +10,7 @@ from pathnet_rl.config import GridConfig
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
 from tests.support import random_gradients, small_grid
-from workers.parcels import PARCEL_BYTES, pack, parcels_needed, shapes, unpack
+from workers.parcels import PARCEL_BYTES, pack, parcels_needed, unpack
 
 SMALL = small_grid()
 ATARI = Grid(GridConfig(), (4, 84, 84), (6,))
@@ -26,7 +26,7 @@ ATARI = Grid(GridConfig(), (4, 84, 84), (6,))
 )
 def test_what_is_packed_is_unpacked(grid: Grid, modules: ActiveModules) -> None:
     sent = random_gradients(grid, modules, 0, np.random.default_rng(0))
-    wanted = shapes(grid, modules, 0)
+    wanted = grid.shapes(modules, 0)
     parcels = pack(sent, parcels_needed(wanted))
     assert len(parcels) >= 2
     assert max(map(len, parcels)) <= PARCEL_BYTES + 4
@@ -41,4 +41,4 @@ def test_numbers_that_are_missing_are_noticed() -> None:
     modules = ((0, 2), (1,), (3,))
     sent = random_gradients(SMALL, modules, 0, np.random.default_rng(0))
     with pytest.raises(ValueError, match="numbers came, not the"):
-        unpack(pack(sent, 3)[:2], shapes(SMALL, modules, 0), sent.trainable)
+        unpack(pack(sent, 3)[:2], SMALL.shapes(modules, 0), sent.trainable)

@@ -146,8 +146,9 @@ class MetricsHub:
                 self._writer.add_histogram("fitness/distribution", evaluated, agent_steps)
             for tag, value in scalars.items():
                 self._writer.add_scalar(tag, value, agent_steps)
-            if self._pictures_until(agent_steps) > self._pictured:
-                self._pictured = self._pictures_until(agent_steps)
+            due = self._pictures_until(agent_steps)
+            if due > self._pictured:
+                self._pictured = due
                 grid = self._config.grid
                 figure = draw_grid(
                     population.genotypes, len(grid.layers), grid.modules, frozen, best,

@@ -17,7 +17,7 @@ from pathnet_rl.genotype import ActiveModules, difference
 from pathnet_rl.grid import Grid
 from pathnet_rl.seeds import Owner, generator
 from pathnet_rl.store import GridStore
-from workers.parcels import pack, shapes, unpack
+from workers.parcels import pack, unpack
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ParameterServer:
         """As `GridStore.push`, with gradients in parcels; returns where the task stands then."""
         store = self._store
         learned = difference(path, store.frozen)
-        wanted = shapes(store.grid, learned, task)
+        wanted = store.grid.shapes(learned, task)
         gradients = unpack(parcels, wanted, tuple(len(mine) for mine in learned))
         store.push(task, path, gradients, agent_steps, worker)
         return self.status()

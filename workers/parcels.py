@@ -11,20 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from pathnet_rl.genotype import ActiveModules
-from pathnet_rl.grid import Grid
 from pathnet_rl.network import PathwayWeights
 
 PARCEL_BYTES = 100_000
-
-
-def shapes(grid: Grid, modules: ActiveModules, task: int) -> list[tuple[int, ...]]:
-    """Of these modules' numbers, layer by layer, and of a task's head."""
-    layers = zip(modules, grid.layers, strict=True)
-    return [
-        *((len(active), layer.module_size) for active, layer in layers),
-        (grid.heads[task].size,),
-    ]
 
 
 def parcels_needed(wanted: Sequence[tuple[int, ...]]) -> int:

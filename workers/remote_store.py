@@ -9,7 +9,7 @@ from pathnet_rl.genotype import ActiveModules, difference, union
 from pathnet_rl.grid import Grid
 from pathnet_rl.network import PathwayWeights
 from workers.parameter_server import StoreStatus
-from workers.parcels import pack, parcels_needed, shapes, unpack
+from workers.parcels import pack, parcels_needed, unpack
 
 
 class Server(Protocol):
@@ -61,7 +61,7 @@ class RemoteStore:
     def pull(self, task: int, path: ActiveModules, always: ActiveModules) -> PathwayWeights:
         """As `GridStore.pull`."""
         learned = difference(path, self.frozen)
-        wanted = shapes(self.grid, union(path, always), task)
+        wanted = self.grid.shapes(union(path, always), task)
         parcels = self._server.pull(task, path, always, parcels_needed(wanted))
         return unpack(parcels, wanted, tuple(len(mine) for mine in learned))
 
