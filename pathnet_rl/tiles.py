@@ -322,19 +322,34 @@ def interleave_rounded(context: Any, left: Any, right: Any, count: Any, pairs: A
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         left, right, count, pairs = arguments
         floats, words = ir.VectorType(_FLOAT, VECTOR), ir.VectorType(_INT, VECTOR)
-        rounded = ir.VectorType(_BrainFloat(), VECTOR)
         with cgutils.for_range(builder, builder.udiv(count, _long(VECTOR))) as group:
             first = builder.mul(group.index, _long(VECTOR))
             low, high = (
-                builder.bitcast(
-                    builder.fptrunc(_load(builder, _at(builder, side, first, floats)), rounded),
-                    ir.VectorType(ir.IntType(16), VECTOR),
-                )
+                _rounded(builder, _load(builder, _at(builder, side, first, floats)))
                 for side in (left, right)
             )
             _store(builder, _paired(builder, low, high), _at(builder, pairs, first, words))
 
     return signature, generate
+
+
+def _rounded(builder: Any, floats: Any) -> Any:
+    """The bits of the nearest bfloat16, the even one of two.
+
+    Without an instruction for it LLVM would call a function that is nowhere.
+    """
+    halves = ir.VectorType(ir.IntType(16), floats.type.count)
+    if MULTIPLIES_PAIRS:
+        rounded = builder.fptrunc(floats, ir.VectorType(_BrainFloat(), floats.type.count))
+        return builder.bitcast(rounded, halves)
+    words = ir.VectorType(_INT, floats.type.count)
+    one, sixteen, below_half = (
+        ir.Constant(words, [number] * words.count) for number in (1, 16, 0x7FFF)
+    )
+    bits = builder.bitcast(floats, words)
+    odd = builder.and_(builder.lshr(bits, sixteen), one)
+    moved = builder.add(builder.add(bits, odd), below_half)
+    return builder.trunc(builder.lshr(moved, sixteen), halves)
 
 
 def _paired(builder: Any, low: Any, high: Any) -> Any:
@@ -462,7 +477,7 @@ def standardise_pixels(
     count = channels.literal_value
     floats = ir.VectorType(_FLOAT, VECTOR)
     bytes_ = ir.VectorType(ir.IntType(8), VECTOR)
-    number = _BrainFloat() if halves.literal_value else _FLOAT
+    number = ir.IntType(16) if halves.literal_value else _FLOAT
     size = 2 if halves.literal_value else 4
     signature = types.void(*[types.int64] * 6, channels, halves)
 
@@ -485,7 +500,7 @@ def standardise_pixels(
                 value = builder.uitofp(grey, floats)
                 value = builder.fmul(builder.fsub(value, median), scale)
                 if halves.literal_value:
-                    value = builder.fptrunc(value, ir.VectorType(number, VECTOR))
+                    value = _rounded(builder, value)
                 parts.append(value)
             whole = _side_by_side(builder, parts)
             order = [c * VECTOR + i for i in range(VECTOR) for c in range(count)]

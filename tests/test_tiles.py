@@ -230,8 +230,10 @@ def test_the_network_is_right_on_a_processor_without_avx512() -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *("tests/test_network.py", "tests/test_supervised.py", "-k"),
-            "one_module_at_a_time and (atari or odd) or literal_loop and pathnet-sum",
+            *("tests/test_network.py", "tests/test_supervised.py", "tests/test_images.py"),
+            *("tests/test_tiles.py", "-k"),
+            "one_module_at_a_time and (atari or odd) or literal_loop and pathnet-sum"
+            " or as_defined or interleaved",
         ],
         check=False,
         env=environment,
