@@ -17,17 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pathnet_rl.elementwise import rectify, unrectify
 from pathnet_rl.kernels import tile_positions
 from pathnet_rl.layers import padded, zeros
-from pathnet_rl.tiles import (
-    GRADIENT_POSITIONS,
-    LANE,
-    VECTOR,
-    compiled,
-    multiply,
-    rectify,
-    unrectify,
-)
+from pathnet_rl.registers import LANE, VECTOR, compiled
+from pathnet_rl.tiles import GRADIENT_POSITIONS, multiply
 
 Floats = NDArray[np.float32]
 

@@ -1,13 +1,13 @@
 """From the frames that environments show to what the first layer takes in.
 
-Axes: E environments, C frames (or channels) of H x W pixels.
+Axes: T steps, E environments, C frames (or channels) of H x W pixels; samples are T + 1 steps of E.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from pathnet_rl.errors import UserError
-from pathnet_rl.tiles import LANE, MULTIPLIES_PAIRS, VECTOR, compiled, standardise_pixels
+from pathnet_rl.pixels import MOST_SUMMED, standardise_pixels, sum_bytes
+from pathnet_rl.registers import LANE, MULTIPLIES_PAIRS, VECTOR, compiled
 
 MEDIAN_STRIDE = 8
 """Every eighth pixel of every eighth row tells a frame's background."""
@@ -44,85 +45,132 @@ def image_dtype(precision: str, pairs_fit: bool = True) -> torch.dtype:
     return torch.bfloat16 if halves else torch.float32
 
 
-def standardise(planes: torch.Tensor) -> None:
-    """Bring each frame to median 0 and standard deviation 1, in place.
+def medians_and_scales(planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What makes each frame of planes [E, C, H, W] one of median 0 and deviation 1; both [E, C].
 
     The median, because a game's background is of one grey: it becomes 0 and is no part of the gradient.
-    `planes` holds values in [0, 255] as float32, shape [E, C, H, W]; the median is that of a sample of
-    pixels. A deviation below one grey level counts as one: a blank frame stays blank.
+    `planes` holds values in [0, 255] as float32; the median is that of a sample of pixels. A deviation
+    below one grey level counts as one: a blank frame stays blank.
     """
-    flat = planes.view(*planes.shape[:2], -1)
     sample = planes[:, :, ::MEDIAN_STRIDE, ::MEDIAN_STRIDE].flatten(2)
-    flat.sub_(sample.median(2, keepdim=True).values)
-    # The same as flat.std(), at a fifth of its cost.
-    mean = flat.mean(2, keepdim=True)
-    square = torch.linalg.vector_norm(flat, dim=2, keepdim=True).square_().div_(flat.shape[2])
-    flat.div_(square.sub_(mean.square_()).clamp_(min=1.0).sqrt_())
+    medians = sample.median(2).values
+    centred = planes.flatten(2) - medians[..., None]
+    # The same as centred.std(), at a fifth of its cost.
+    mean = centred.mean(2)
+    square = torch.linalg.vector_norm(centred, dim=2).square_().div_(centred.shape[2])
+    return medians, square.sub_(mean.square_()).clamp_(min=1.0).rsqrt_()
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _median_and_scale(frame: Any, counts: Any) -> tuple[float, float]:
-    """Of one frame [H, W]; `counts` [256] is for this function's own use."""
-    height, width = frame.shape
-    counts[:] = 0
-    for y in range(0, height, MEDIAN_STRIDE):
-        for x in range(0, width, MEDIAN_STRIDE):
-            counts[frame[y, x]] += 1
-    middle = (counts.sum() - 1) // 2
-    grey, up_to = 0, counts[0]
-    while up_to <= middle:
-        grey += 1
-        up_to += counts[grey]
-    total, squares = np.int64(0), np.int64(0)
-    for pixel in frame.reshape(-1):
-        value = np.int64(pixel)
-        total += value
-        squares += value * value
-    mean = total / frame.size
-    return float(grey), 1.0 / math.sqrt(max(squares / frame.size - mean * mean, 1.0))
+def standardise(planes: torch.Tensor) -> None:
+    """Bring each frame of [E, C, H, W] to median 0 and standard deviation 1, in place."""
+    medians, scales = (each[..., None, None] for each in medians_and_scales(planes))
+    planes.sub_(medians).mul_(scales)
+
+
+class Frames(NamedTuple):
+    """The frames of samples, and what makes images of them: (pixel - median) x scale.
+
+    Attributes:
+        planes: [samples, C, H x W], uint8 or float32. medians, scales: [samples, C], float32.
+    """
+
+    planes: NDArray[Any]
+    medians: NDArray[np.float32]
+    scales: NDArray[np.float32]
+
+
+NO_FRAMES = Frames(
+    np.zeros((0, 0, 0), np.uint8), np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
+)
 
 
 @functools.cache
-def prepare_kernel(channels: int, halves: bool) -> Any:
-    """Standardise (or scale) frames of bytes and reorder them, in one pass; compiled when first called.
+def keep_kernel() -> Any:
+    """Copy frames of bytes and take their medians and deviations; compiled when first called."""
+
+    def keep(seen: Any, width: int, standardised: bool, frames: Any, first: int) -> None:
+        """Fill `frames`, from the sample `first` on, from bytes [E, C, H x W] whose rows are `width` long."""
+        environments, channels, pixels = seen.shape
+        counts, sums = np.zeros(256, np.int64), np.empty((2, VECTOR), np.int32)
+        sampled = 0
+        for e in range(environments):
+            for c in range(channels):
+                frame, plane = seen[e, c], frames.planes[first + e, c]
+                for i in range(pixels):
+                    plane[i] = frame[i]
+                if not standardised:
+                    frames.medians[first + e, c] = 0.0
+                    frames.scales[first + e, c] = 1.0 / 255.0
+                    continue
+                counts[:] = 0
+                sampled = 0
+                for row in range(0, pixels, MEDIAN_STRIDE * width):
+                    for i in range(row, row + width, MEDIAN_STRIDE):
+                        counts[frame[i]] += 1
+                        sampled += 1
+                grey, up_to = 0, counts[0]
+                while up_to <= (sampled - 1) // 2:
+                    grey += 1
+                    up_to += counts[grey]
+                total, squares = np.int64(0), np.int64(0)
+                for begin in range(0, pixels, MOST_SUMMED):
+                    end = min(begin + MOST_SUMMED, pixels)
+                    groups = (end - begin) // VECTOR
+                    sum_bytes(frame.ctypes.data + begin, groups, sums.ctypes.data)
+                    for lane in range(VECTOR):
+                        total += sums[0, lane]
+                        squares += sums[1, lane]
+                    for i in range(begin + groups * VECTOR, end):
+                        value = np.int64(frame[i])
+                        total += value
+                        squares += value * value
+                mean = total / pixels
+                variance = max(squares / pixels - mean * mean, 1.0)
+                frames.medians[first + e, c] = grey
+                frames.scales[first + e, c] = 1.0 / math.sqrt(variance)
+
+    return compiled(keep)
+
+
+@functools.cache
+def expand_kernel(channels: int, halves: bool) -> Any:
+    """The image of one sample, to be called in other compiled functions.
 
     Args:
-        halves: to bfloat16 instead of float32.
+        halves: in bfloat16 instead of float32.
     """
     drop = np.uint32(16 if halves else 0)
 
-    def prepare(frames: Any, standardised: bool, images: Any) -> None:
-        """Fill images [E, H x W x C], the bits of the numbers, from frames [E, C, H, W]."""
-        environments, _, height, width = frames.shape
-        pixels = height * width
-        medians, scales = np.zeros(channels, np.float32), np.empty(channels, np.float32)
-        scales[:] = 1.0 / 255.0
-        counts = np.empty(256, np.int64)
-        groups = pixels // VECTOR
+    def expand(frames: Any, sample: int, image: Any) -> None:
+        """Fill `image` [H x W x C], flat; numbers of bfloat16 are uint16."""
+        planes = frames.planes[sample]
+        medians, scales = frames.medians[sample], frames.scales[sample]
+        pixels = planes.shape[1]
+        # Numbers that are not bytes are rare, and taken one at a time.
+        groups = pixels // VECTOR if planes.itemsize == 1 else 0
+        standardise_pixels(
+            planes.ctypes.data, pixels, groups, medians.ctypes.data, scales.ctypes.data,
+            image.ctypes.data, channels, halves,
+        )  # fmt: skip
         number = np.empty(1, np.float32)
         bits = number.view(np.uint32)
-        for e in range(environments):
-            stack, image = frames[e], images[e]
-            if standardised:
-                for c in range(channels):
-                    medians[c], scales[c] = _median_and_scale(stack[c], counts)
-            standardise_pixels(
-                stack.ctypes.data, pixels, groups, medians.ctypes.data, scales.ctypes.data,
-                image.ctypes.data, channels, halves,
-            )  # fmt: skip
-            for c in range(channels):
-                flat = stack[c].reshape(-1)
-                for i in range(groups * VECTOR, pixels):
-                    number[0] = (np.float32(flat[i]) - medians[c]) * scales[c]
+        for c in range(channels):
+            for i in range(groups * VECTOR, pixels):
+                number[0] = (np.float32(planes[c, i]) - medians[c]) * scales[c]
+                if halves:
                     # Rounded to the nearest number that is left, to the even one of two.
-                    half = ((bits[0] >> drop) & 1) + 0x7FFF if drop else 0
-                    image[i * channels + c] = (bits[0] + half) >> drop
+                    image[i * channels + c] = (bits[0] + ((bits[0] >> drop) & 1) + 0x7FFF) >> drop
+                else:
+                    image[i * channels + c] = number[0]
 
-    return compiled(prepare, channels, halves)
+    return numba.njit(nogil=True)(expand)
 
 
 class ImageInputs:
-    """The prepared images of T + 1 steps, channels-last, kept for the backward pass.
+    """What environments showed in T + 1 steps, kept as it came: images are made of it one at a time.
+
+    An image takes four or eight times the room of its frames. Those of a rollout would go through memory
+    twice; one goes through the nearest cache, where the first layer takes it up at once.
 
     Args:
         shape: (C, H, W) of an observation. steps: T + 1. environments: E.
@@ -137,40 +185,49 @@ class ImageInputs:
         standardised: bool,
         dtype: torch.dtype,
     ) -> None:
-        channels, height, width = shape
         self._shape = (environments, *shape)
+        self._samples = steps * environments
         self._standardised = standardised
-        laid_out = (steps * environments, height, width, channels)
-        count = math.prod(laid_out)
-        flat = torch.zeros(count + LANE, dtype=dtype)
-        self.images = flat[:count].view(laid_out)
-        self._steps = self.images.chunk(steps)
-        half = dtype == torch.bfloat16
-        self._prepare_bytes = prepare_kernel(channels, half)
-        bits = flat.view(torch.int16 if half else torch.int32).numpy()
-        bits = bits.view(np.uint16 if half else np.uint32)
-        self._words = bits[:count].reshape(steps, environments, -1)
-        self.words: NDArray[Any] = bits if half else flat.numpy()
-        """`images` as the first layer takes them: flat, with LANE spare numbers; bfloat16 as uint16."""
+        self.channels = shape[0]
+        self.halves = dtype == torch.bfloat16
+        flat = torch.zeros(math.prod(shape) + LANE, dtype=dtype)
+        self._image = flat[: math.prod(shape)].view(*shape[1:], shape[0])
+        self.words: NDArray[Any] = (
+            flat.view(torch.int16).numpy().view(np.uint16) if self.halves else flat.numpy()
+        )
+        """Room for one image, [H, W, C] flat, and LANE spare numbers; bfloat16 as uint16."""
+        self.frames = self._room(np.uint8)
 
-    def prepare(self, observations: NDArray[np.generic], step: int) -> torch.Tensor:
-        """[E, H, W, C] from [E, C, H, W], kept as one step of `images`.
+    def _room(self, dtype: type[np.generic]) -> Frames:
+        pixels = self._shape[2] * self._shape[3]
+        medians, scales = np.zeros((2, self._samples, self.channels), np.float32)
+        return Frames(np.zeros((self._samples, self.channels, pixels), dtype), medians, scales)
+
+    def keep(self, observations: NDArray[np.generic], step: int) -> None:
+        """Take in one step's observations [E, C, H, W].
 
         Raises:
             ValueError: the observations are of another shape.
         """
         if observations.shape != self._shape:
             raise ValueError(f"observations of shape {observations.shape}, not {self._shape}")
-        images = self._steps[step]
+        environments, channels, _, width = self._shape
+        first = step * environments
         if observations.dtype == np.uint8:
-            frames = np.ascontiguousarray(observations)
-            self._prepare_bytes(frames, self._standardised, self._words[step])
-        else:
-            # A copy: what is float32 already would be changed under the environment's hands.
-            planes = torch.from_numpy(observations).to(torch.float32, copy=True)
-            if self._standardised:
-                standardise(planes)
-            else:
-                planes.mul_(1.0 / 255.0)
-            images.copy_(planes.permute(0, 2, 3, 1))
-        return images
+            seen = np.ascontiguousarray(observations).reshape(environments, channels, -1)
+            keep_kernel()(seen, width, self._standardised, self.frames, first)
+            return
+        if self.frames.planes.dtype == np.uint8:
+            self.frames = self._room(np.float32)
+        planes = torch.from_numpy(observations.astype(np.float32))
+        samples = slice(first, first + environments)
+        self.frames.planes[samples] = planes.flatten(2).numpy()
+        self.frames.medians[samples], self.frames.scales[samples] = 0.0, 1.0 / 255.0
+        if self._standardised:
+            medians, scales = medians_and_scales(planes)
+            self.frames.medians[samples], self.frames.scales[samples] = medians, scales
+
+    def image(self, sample: int) -> torch.Tensor:
+        """[H, W, C] of one sample, until the next is asked for."""
+        expand_kernel(self.channels, self.halves)(self.frames, sample, self.words)
+        return self._image

@@ -7,18 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pathnet_rl.elementwise import all_zero, interleave, interleave_rounded, rectify, unrectify
+from pathnet_rl.images import Frames, expand_kernel
+from pathnet_rl.registers import LANE, compiled
 from pathnet_rl.tiles import (
     GRADIENT_POSITIONS,
-    LANE,
+    MOST_LANES,
     MOST_POSITIONS,
-    all_zero,
-    compiled,
-    interleave,
-    interleave_rounded,
     multiply,
     multiply_listed,
-    rectify,
-    unrectify,
 )
 
 
@@ -28,7 +25,7 @@ class Windows(NamedTuple):
     Attributes:
         height, width: outputs of one sample. image: step to the next sample. down, across: steps to the
             window of the next output. line: step to the next line of a window. lines: how many.
-        row: words of a line.
+        row: words of a line. slices: how many times a window moves on until it has left a line behind.
     """
 
     height: int
@@ -39,24 +36,33 @@ class Windows(NamedTuple):
     line: int
     lines: int
     row: int
+    slices: int
 
 
-def tile_positions(width: int) -> int:
-    """How many of `width` outputs side by side are one tile; the last tile may overlap the one before."""
-    return -(-width // -(-width // MOST_POSITIONS))
+def tile_positions(width: int, lanes: int = MOST_LANES) -> int:
+    """How many of `width` positions side by side are one tile; the last tile may overlap the one before.
+
+    Args:
+        lanes: of a position. Fewer than MOST_LANES leave registers for more positions.
+    """
+    most = MOST_POSITIONS * max(1, MOST_LANES // lanes)
+    return -(-width // -(-width // most))
 
 
 @functools.cache
-def forward_kernel(positions: int, outputs: int, pairs: bool, sparse: bool) -> Any:
+def forward_kernel(positions: int, outputs: int, pairs: bool, channels: int) -> Any:
     """The forward pass of a layer whose outputs come in tiles of `positions`, compiled when first called.
 
     Args:
-        outputs: of a module, k. pairs: inputs and weights are pairs of bfloat16. sparse: the inputs are
-            images whose background is 0. Lines that are 0 all along a tile's windows are left out, which
-            changes nothing in the sums.
+        outputs: of a module, k. pairs: inputs and weights are pairs of bfloat16. channels: of images, if
+            the inputs are that, else 0. Images are expanded from their frames one at a time. Their
+            background is 0; lines that are 0 all along a tile's windows are left out, which changes
+            nothing in the sums.
     """
+    expand = expand_kernel(channels, pairs)
 
     def forward(
+        frames: Frames,
         inputs: Any,
         begin: int,
         samples: int,
@@ -72,8 +78,9 @@ def forward_kernel(positions: int, outputs: int, pairs: bool, sparse: bool) -> A
         """Fill rows of `kept` [rows, step] and `sums` [rows, k], from `row` on, from `begin` words on.
 
         Args:
-            inputs: flat, float32 or the bits of bfloat16. weights: [words, step] (of pairs: [words, step,
-                2]), bias: [step], where step is at least modules x k, padded.
+            inputs: flat, float32 or the bits of bfloat16; of images, room for one, and `begin` counts not.
+            weights: [words, step] (of pairs: [words, step, 2]), bias: [step], where step is at least
+                modules x k, padded.
             responses: room for [positions, step], for this function's own use.
         """
         lanes, step = -(-modules * outputs // LANE) * LANE, len(bias)
@@ -82,13 +89,15 @@ def forward_kernel(positions: int, outputs: int, pairs: bool, sparse: bool) -> A
         terms, count = np.empty((windows.lines, 2), np.int64), windows.lines
         for line in range(windows.lines):
             terms[line, 0], terms[line, 1] = line * windows.line, line * windows.row * step
-        if sparse:
-            steps = windows.down // windows.line
+        if channels:
+            steps = max(1, windows.down // windows.line)
             blank = np.empty((tiles, (windows.height - 1) * steps + windows.lines), np.bool_)
             stretch = (positions - 1) * windows.across + windows.row
         for sample in range(samples):
             image = begin + sample * windows.image
-            if sparse:
+            if channels:
+                image = 0
+                expand(frames, row // (windows.height * windows.width) + sample, inputs)
                 for tile in range(tiles):
                     x = min(tile * positions, windows.width - positions)
                     for line in range(blank.shape[1]):
@@ -98,13 +107,13 @@ def forward_kernel(positions: int, outputs: int, pairs: bool, sparse: bool) -> A
                 for tile in range(tiles):
                     x = min(tile * positions, windows.width - positions)
                     at = image + y * windows.down + x * windows.across
-                    if sparse:
+                    if channels:
                         count = 0
                         for line in range(windows.lines):
-                            if not blank[tile, y * steps + line]:
-                                terms[count, 0] = line * windows.line
-                                terms[count, 1] = line * windows.row * step
-                                count += 1
+                            # Written in any case, overwritten if it does not count: no branch to guess.
+                            terms[count, 0] = line * windows.line
+                            terms[count, 1] = line * windows.row * step
+                            count += not blank[tile, y * steps + line]
                     multiply_listed(
                         target, step, bias.ctypes.data, 0,
                         source + 4 * at, windows.across, 1,
@@ -117,7 +126,65 @@ def forward_kernel(positions: int, outputs: int, pairs: bool, sparse: bool) -> A
                         sums.ctypes.data + 4 * at * outputs, positions, modules, outputs,
                     )  # fmt: skip
 
-    return compiled(forward, positions, outputs, pairs, sparse)
+    return compiled(forward, positions, outputs, pairs, channels)
+
+
+@functools.cache
+def lay_out_kernel(pairs: bool) -> Any:
+    """Modules' numbers in torch's order, [k, C, height, width] and biases, as the loops take them."""
+
+    def lay_out(rows: Any, shape: Any, by_module: Any, weights: Any, bias: Any) -> None:
+        """Fill the first n k of `by_module` [n k, height, width x C, and more], `weights` and `bias`.
+
+        Args:
+            rows: [n, module size]. shape: (k, C, height, width) of a module's weights.
+            weights: [height x width x C, step]; of pairs [half as many, step, 2], the bits of bfloat16.
+        """
+        outputs, channels, height, width = shape
+        units = len(rows) * outputs
+        for unit in range(units):
+            row, output = rows[unit // outputs], unit % outputs
+            bias[unit] = row[outputs * channels * height * width + output]
+            for c in range(channels):
+                for y in range(height):
+                    line = row[((output * channels + c) * height + y) * width :]
+                    target = by_module[unit, y, c:]
+                    for x in range(width):
+                        target[x * channels] = line[x]
+        number = np.empty(1, np.float32)
+        bits = number.view(np.uint32)
+        for y in range(height):
+            for place in range(width * channels):
+                word = y * width * channels + place
+                for unit in range(units):
+                    if pairs:
+                        number[0] = by_module[unit, y, place]
+                        rounded = (bits[0] + ((bits[0] >> 16) & 1) + 0x7FFF) >> 16
+                        weights[word // 2, unit, word % 2] = rounded
+                    else:
+                        weights[word, unit] = by_module[unit, y, place]
+
+    return compiled(lay_out, pairs)
+
+
+@functools.cache
+def take_back_kernel() -> Any:
+    """The way back from `lay_out_kernel`, for gradients."""
+
+    def take_back(by_module: Any, bias: Any, shape: Any, rows: Any) -> None:
+        """Fill `rows` [n, module size] from `by_module` [at least n k, height, width x C, and more]."""
+        outputs, channels, height, width = shape
+        for unit in range(len(rows) * outputs):
+            row, output = rows[unit // outputs], unit % outputs
+            row[outputs * channels * height * width + output] = bias[unit]
+            for c in range(channels):
+                for y in range(height):
+                    line = row[((output * channels + c) * height + y) * width :]
+                    source = by_module[unit, y, c:]
+                    for x in range(width):
+                        line[x] = source[x * channels]
+
+    return compiled(take_back)
 
 
 @functools.cache
@@ -146,10 +213,16 @@ def head_kernel(positions: int) -> Any:
 
 
 @functools.cache
-def backward_kernel(positions: int, outputs: int, sparse: bool) -> Any:
-    """The backward pass of a layer of float32 inputs; see `forward_kernel`."""
+def backward_kernel(positions: int, outputs: int, channels: int) -> Any:
+    """The backward pass of a layer of float32 inputs; see `forward_kernel`.
+
+    The gradient of the inputs is gathered: a tile of `positions` inputs side by side, each as many words as a
+    window moves on by, sums up all windows that see it in registers, and is written once.
+    """
+    expand = expand_kernel(channels, False)
 
     def backward(
+        frames: Frames,
         inputs: Any,
         samples: int,
         windows: Windows,
@@ -164,90 +237,112 @@ def backward_kernel(positions: int, outputs: int, sparse: bool) -> Any:
         raw: Any,
         columns: Any,
     ) -> None:
-        """Add to the gradients of weights, biases and inputs.
+        """Add to the gradients of weights and biases; fill that of the inputs.
 
         Args:
-            inputs: flat, with LANE spare numbers: up to LANE - 1 past a window's line are read.
-            weights: [at least n k, lines, padded row]. trainable: outputs, k a module, of the modules that
-                learn, which come first. upstream: [rows, k].
+            inputs: as in `forward_kernel`, with LANE spare numbers: up to LANE - 1 past a window's line are
+                read.
+            weights: [at least n k, lines, at least slices x across, padded], zeros past a row.
+            trainable: outputs, k a module, of the modules that learn, which come first. upstream: [rows, k].
             gradient: [padded trainable, lines, padded row]. totals: [step]. below: [numbers of the
-                samples' inputs], or empty if their gradient is not wanted.
-            raw: [height x width, step], zeros, and columns: [positions + 1, padded row], of which the
-                last row is zeros, for this function's own use.
+                samples' inputs, and `across` spare ones], or empty if their gradient is not wanted.
+            raw: [height, slices - 1 + width + slices - 1, step], zeros, and columns: [positions + 1, padded
+                across], of which the last row is zeros, for this function's own use.
         """
         step = kept.shape[1]
-        padded = gradient.shape[2]
-        count = windows.height * windows.width
+        padded, lanes = gradient.shape[2], columns.shape[1]
+        height, width = windows.height, windows.width
+        margin = windows.slices - 1
+        wide = width + 2 * margin
+        steps = max(1, windows.down // windows.line)
+        # Terms of the weights' gradient are rows of outputs, or, of images, single ones.
+        terms, chosen = np.empty((height * width, 2), np.int64), height
+        for y in range(height):
+            terms[y, 0], terms[y, 1] = (y * wide + margin) * step, y * windows.down
+        if channels:
+            blank = np.empty(((height - 1) * steps + windows.lines, width), np.bool_)
+        # Terms of a line of inputs are the outputs' lines that see it, each `slices` times.
+        input_lines = max(1, windows.image // windows.line)
+        seen = np.empty((input_lines, windows.lines * windows.slices, 2), np.int64)
+        counts = np.zeros(input_lines, np.int64)
+        for y in range(height):
+            for line in range(windows.lines):
+                for part in range(windows.slices):
+                    place = y * steps + line
+                    term = seen[place, counts[place]]
+                    term[0] = (y * wide + margin - part) * step
+                    term[1] = line * weights.shape[2] + part * windows.across
+                    counts[place] += 1
         zeros = columns[positions].ctypes.data
-        tiles = -(-windows.width // positions)
-        # Terms are rows of outputs, or, of images, single ones.
-        terms, chosen = np.empty((count, 2), np.int64), windows.height
-        for y in range(windows.height):
-            terms[y, 0], terms[y, 1] = y * windows.width * step, y * windows.down
-        if sparse:
-            steps = windows.down // windows.line
-            lines = (windows.height - 1) * steps + windows.lines
-            blank = np.empty((lines, windows.width), np.bool_)
+        whole = lanes == windows.across
+        reached = width + margin
         for sample in range(samples):
-            at = sample * count
-            unrectify(
-                upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,
-                raw.ctypes.data, step, totals.ctypes.data, count, modules, outputs,
-            )  # fmt: skip
+            for y in range(height):
+                at = (sample * height + y) * width
+                unrectify(
+                    upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,
+                    raw[y, margin:].ctypes.data, step, totals.ctypes.data, width, modules, outputs,
+                )  # fmt: skip
             image = sample * windows.image
-            if sparse:
+            if channels:
+                image = 0
+                expand(frames, sample, inputs)
                 for line in range(len(blank)):
-                    for x in range(windows.width):
+                    for x in range(width):
                         at = image + line * windows.line + x * windows.across
                         blank[line, x] = all_zero(inputs.ctypes.data + 4 * at, windows.row)
             for line in range(windows.lines):
-                if sparse:
+                if channels:
                     chosen = 0
-                    for y in range(windows.height):
-                        for x in range(windows.width):
-                            if not blank[y * steps + line, x]:
-                                terms[chosen, 0] = (y * windows.width + x) * step
-                                terms[chosen, 1] = y * windows.down + x * windows.across
-                                chosen += 1
+                    for y in range(height):
+                        for x in range(width):
+                            terms[chosen, 0] = (y * wide + margin + x) * step
+                            terms[chosen, 1] = y * windows.down + x * windows.across
+                            chosen += not blank[y * steps + line, x]
                 for first in range(0, trainable, GRADIENT_POSITIONS):
                     target = gradient[first:, line:].ctypes.data
                     multiply_listed(
                         target, windows.lines * padded, target, windows.lines * padded,
                         raw.ctypes.data + 4 * first, 1, step,
                         inputs.ctypes.data + 4 * (image + line * windows.line), windows.across,
-                        terms.ctypes.data, chosen, 1 if sparse else windows.width,
+                        terms.ctypes.data, chosen, 1 if channels else width,
                         padded, GRADIENT_POSITIONS, False,
                     )  # fmt: skip
-            for y in range(windows.height if len(below) else 0):
-                for tile in range(tiles):
-                    x = min(tile * positions, windows.width - positions)
-                    for line in range(windows.lines):
-                        multiply(
-                            columns.ctypes.data, padded, zeros, 0,
-                            raw[y * windows.width + x :].ctypes.data, step, 0, 1,
-                            weights[0, line:].ctypes.data, 0, windows.lines * padded,
-                            1, modules * outputs, padded, positions, False,
-                        )  # fmt: skip
-                        for p in range(tile * positions - x, positions):
-                            at = sample * windows.image + y * windows.down + line * windows.line
-                            at += (x + p) * windows.across
-                            target_row = below[at : at + windows.row]
-                            column = columns[p]
-                            for number in range(windows.row):
-                                target_row[number] += column[number]
+            # In order: what is written past the end of a line is overwritten by the next.
+            for line in range(input_lines if len(below) else 0):
+                begin = image + line * windows.line
+                for tile in range(-(-reached // positions)):
+                    x = min(tile * positions, reached - positions)
+                    at = begin + x * windows.across
+                    target = below[at:].ctypes.data if whole else columns.ctypes.data
+                    multiply_listed(
+                        target, lanes, zeros, 0,
+                        raw[0, x:].ctypes.data, step, 1,
+                        weights.ctypes.data, windows.lines * weights.shape[2],
+                        seen[line].ctypes.data, counts[line], modules * outputs,
+                        lanes, positions, False,
+                    )  # fmt: skip
+                    for p in range(0 if whole else positions):
+                        row = below[at + p * windows.across : at + (p + 1) * windows.across]
+                        for number in range(len(row)):
+                            row[number] = columns[p, number]
+                for number in range(begin + reached * windows.across, begin + windows.line):
+                    below[number] = 0.0
 
-    return compiled(backward, positions, outputs, sparse)
+    return compiled(backward, positions, outputs, channels)
 
 
 @functools.cache
-def backward_pairs_kernel(outputs: int) -> Any:
+def backward_pairs_kernel(outputs: int, channels: int) -> Any:
     """The backward pass of a first layer on bfloat16 images: the gradients of its weights and biases.
 
     A product of pairs adds up two positions, so two windows side by side are interleaved, and so are
     their gradients, which are rounded to bfloat16. Lines of them that are 0 are left out.
     """
+    expand = expand_kernel(channels, True)
 
     def backward_pairs(
+        frames: Frames,
         inputs: Any,
         samples: int,
         windows: Windows,
@@ -264,7 +359,8 @@ def backward_pairs_kernel(outputs: int) -> Any:
         """Add to `gradient` [padded trainable, lines, padded row] and `totals` [step].
 
         Args:
-            inputs: the images as uint16. windows: in pairs. trainable, upstream: as in `backward_kernel`.
+            inputs: room for an image as uint16. windows: in pairs. trainable, upstream: as in
+                `backward_kernel`.
             raw: [height x width + 1, step], zeros; gradients: [height, half, step] and
                 windows_side_by_side: [lines of an image, half, padded row], uint32, where half are the
                 pairs of outputs side by side. For this function's own use.
@@ -280,6 +376,7 @@ def backward_pairs_kernel(outputs: int) -> Any:
         terms = np.empty((windows.lines, height * half, 2), np.int64)
         counts = np.empty(windows.lines, np.int64)
         for sample in range(samples):
+            expand(frames, sample, inputs)
             at = sample * height * width
             unrectify(
                 upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,
@@ -287,7 +384,7 @@ def backward_pairs_kernel(outputs: int) -> Any:
             )  # fmt: skip
             for line in range(len(windows_side_by_side)):
                 for pair in range(half):
-                    at = sample * windows.image + line * windows.line + 2 * pair * windows.across
+                    at = line * windows.line + 2 * pair * windows.across
                     # The window of a last output without a neighbour is its own neighbour's.
                     apart = windows.across if 2 * pair + 1 < width else 0
                     blank = all_zero(inputs.ctypes.data + 4 * at, apart + windows.row)
@@ -302,7 +399,6 @@ def backward_pairs_kernel(outputs: int) -> Any:
                 count = 0
                 for y in range(height):
                     for pair in range(half):
-                        # Written in any case and overwritten if it does not count: no branch to guess.
                         terms[line, count, 0] = (y * half + pair) * step
                         terms[line, count, 1] = ((y * steps + line) * half + pair) * padded
                         count += there[y * steps + line, pair]
@@ -328,4 +424,4 @@ def backward_pairs_kernel(outputs: int) -> Any:
                         terms[line].ctypes.data, counts[line], 1, padded, GRADIENT_POSITIONS, True,
                     )  # fmt: skip
 
-    return compiled(backward_pairs, outputs)
+    return compiled(backward_pairs, outputs, channels)

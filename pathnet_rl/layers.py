@@ -15,14 +15,17 @@ import torch
 from numpy.typing import NDArray
 
 from pathnet_rl.grid import ModuleLayer
+from pathnet_rl.images import NO_FRAMES, Frames, ImageInputs
 from pathnet_rl.kernels import (
     Windows,
     backward_kernel,
     backward_pairs_kernel,
     forward_kernel,
+    lay_out_kernel,
+    take_back_kernel,
     tile_positions,
 )
-from pathnet_rl.tiles import LANE, VECTOR
+from pathnet_rl.registers import LANE, VECTOR
 
 Floats = NDArray[np.float32]
 
@@ -48,14 +51,19 @@ def pairs_fit(shape: ModuleLayer) -> bool:
     return all(count * shape.weight_shape[1] % 2 == 0 for count in counts)
 
 
-def windows_of(shape: ModuleLayer, samples: int, numbers_a_word: int) -> tuple[int, Windows]:
+def windows_of(
+    shape: ModuleLayer, samples: int, numbers_a_word: int, images: bool
+) -> tuple[int, Windows]:
     """How many images so many samples are, and where their windows lie.
 
-    A linear layer's samples are the outputs of one image, side by side: each sees all of a sample.
+    A linear layer's samples are the outputs of one image, side by side: each sees all of a sample. But
+    when they are images, which are expanded one at a time.
     """
     if not shape.convolutional:
         features = shape.fan_in
-        return 1, Windows(1, samples, 0, 0, features, features, 1, features)
+        if images:
+            return samples, Windows(1, 1, features, 0, features, features, 1, features, 1)
+        return 1, Windows(1, samples, 0, 0, features, features, 1, features, 1)
     height, width, _ = shape.output_shape
     pixel = shape.weight_shape[1]
     line = shape.input_shape[1] * pixel
@@ -67,31 +75,31 @@ def windows_of(shape: ModuleLayer, samples: int, numbers_a_word: int) -> tuple[i
     )
     image, down, across, line = (step // numbers_a_word for step in steps)
     row = shape.weight_shape[3] * pixel // numbers_a_word
-    return samples, Windows(height, width, image, down, across, line, shape.weight_shape[2], row)
+    lines, slices = shape.weight_shape[2], -(-row // across)
+    return samples, Windows(height, width, image, down, across, line, lines, row, slices)
 
 
 class Layer:
     """One layer at work: buffers for T + 1 steps of E samples, and the prepared weights of the current path.
 
     Args:
-        inputs: [samples x input numbers], flat, and LANE spare numbers: float32, or bfloat16 as uint16.
+        inputs: [samples x input numbers], flat, and LANE spare numbers; or images, made when they are needed.
         most_modules: the largest number of active modules. steps: T + 1. environments: E.
-        images: the inputs are images, much of which is 0.
     """
 
     def __init__(
         self,
         shape: ModuleLayer,
-        inputs: NDArray[Any],
+        inputs: NDArray[Any] | ImageInputs,
         most_modules: int,
         steps: int,
         environments: int,
-        images: bool,
     ) -> None:
         self.shape = shape
-        self._sparse = images and shape.convolutional
-        self._inputs = inputs
-        self._numbers_a_word = 2 if inputs.dtype == np.uint16 else 1
+        self._images = inputs if isinstance(inputs, ImageInputs) else None
+        self._channels = 0 if self._images is None else self._images.channels
+        self._inputs = inputs.words if isinstance(inputs, ImageInputs) else inputs
+        self._numbers_a_word = 2 if self._inputs.dtype == np.uint16 else 1
         outputs = shape.outputs
         self._positions = math.prod(shape.output_shape) // outputs
         rows = steps * environments * self._positions
@@ -102,47 +110,50 @@ class Layer:
         self._kept_bytes = zeros(rows * widest, dtype=torch.uint8)
         self._lines = shape.weight_shape[2] if shape.convolutional else 1
         self._row = shape.fan_in // self._lines
+        self._module_shape = (
+            shape.weight_shape if shape.convolutional else (outputs, 1, 1, shape.fan_in)
+        )
         self._step_words = environments * math.prod(shape.input_shape) // self._numbers_a_word
         self._step_rows = environments * self._positions
-        self._samples, self._windows = windows_of(shape, environments, self._numbers_a_word)
+        self._all_samples = steps * environments
+        self._below: Floats = zeros(0)
+        self._samples, self._windows = self._windows_of(environments)
         positions = tile_positions(self._windows.width)
-        self._forward = forward_kernel(positions, outputs, self._numbers_a_word == 2, self._sparse)
+        pairs = self._numbers_a_word == 2
+        self._forward = forward_kernel(positions, outputs, pairs, self._channels)
         self._responses: Floats = zeros(positions * widest)
         # By module, as the gradient of the inputs takes them.
-        self._weights_by_module = torch.zeros(
-            most_modules * outputs, self._lines, padded(self._row)
-        )
+        across = self._windows.across * self._numbers_a_word
+        room = (self._windows.slices - 1) * across + padded(across)
+        self._weights_by_module: Floats = zeros(most_modules * outputs, self._lines, room)
+
+    def _windows_of(self, samples: int) -> tuple[int, Windows]:
+        return windows_of(self.shape, samples, self._numbers_a_word, self._images is not None)
+
+    @property
+    def _frames(self) -> Frames:
+        return NO_FRAMES if self._images is None else self._images.frames
 
     def load(self, rows: torch.Tensor, trainable: int) -> None:
         """Prepare the numbers of the active modules, [n, module_size], trainable ones first."""
-        shape = self.shape
+        shape, pairs = self.shape, self._numbers_a_word == 2
         self._modules, self.trainable = len(rows), trainable
-        columns = len(rows) * shape.outputs
-        step = padded(columns, VECTOR)
-        by_module = self._weights_by_module[:columns, :, : self._row]
-        by_module.copy_(self._by_line(rows[:, : shape.weights]))
-        words = shape.fan_in // self._numbers_a_word
-        weights = torch.zeros(words, step, self._numbers_a_word)
-        weights[:, :columns] = by_module.reshape(columns, words, -1).transpose(0, 1)
-        if self._numbers_a_word == 2:
-            weights = weights.bfloat16().view(torch.int16)
-        self._weights = weights.numpy()
-        bias: Floats = zeros(step)
-        bias[:columns] = rows[:, shape.weights :].flatten()
-        self._bias = bias
+        step = padded(len(rows) * shape.outputs, VECTOR)
+        if pairs:
+            halves = zeros(shape.fan_in // 2, step, 2, dtype=torch.int16)
+            self._weights: NDArray[Any] = halves.view(np.uint16)
+        else:
+            self._weights = zeros(shape.fan_in, step)
+        self._bias: Floats = zeros(step)
+        lay_out_kernel(pairs)(
+            *(rows.numpy(), self._module_shape, self._weights_by_module, self._weights, self._bias)
+        )
         self._kept = self._kept_bytes[: len(self.summed) * step].reshape(-1, step)
-
-    def _by_line(self, weights: torch.Tensor) -> torch.Tensor:
-        """[n k, lines, row] of [n, weights] in torch's order."""
-        shape = self.shape
-        if not shape.convolutional:
-            return weights.reshape(-1, 1, shape.fan_in)
-        torch_order = weights.reshape(-1, *shape.weight_shape[1:])
-        return torch_order.permute(0, 2, 3, 1).reshape(-1, self._lines, self._row)
 
     def forward(self, step: int) -> None:
         """Take in one step's inputs; the outputs and what `backward` needs are kept."""
         self._forward(
+            self._frames,
             self._inputs,
             step * self._step_words,
             self._samples,
@@ -171,35 +182,39 @@ class Layer:
         """
         shape = self.shape
         learned = self.trainable * shape.outputs
-        images, windows = windows_of(shape, samples, self._numbers_a_word)
+        images, windows = self._windows_of(samples)
         row, step = padded(self._row), self._kept.shape[1]
         weights, biases = zeros(padded(learned), self._lines, row), zeros(step)
-        below = zeros(samples * math.prod(shape.input_shape) if need_inputs else 0)
+        if need_inputs and not len(self._below):
+            self._below = zeros(self._all_samples * math.prod(shape.input_shape) + windows.across)
+        below = self._below[: None if need_inputs else 0]
         counts = self._modules, learned
         results = upstream, self._kept, weights, biases
-        outputs = windows.height * windows.width
         if self._numbers_a_word == 2:
             half = -(-windows.width // 2)
             lines = (windows.height - 1) * shape.stride + windows.lines
-            backward_pairs_kernel(shape.outputs)(
-                *(self._inputs, images, windows, *counts, *results),
-                zeros(outputs + 1, step),
+            backward_pairs_kernel(shape.outputs, self._channels)(
+                *(self._frames, self._inputs, images, windows, *counts, *results),
+                zeros(windows.height * windows.width + 1, step),
                 zeros(windows.height, half, step, dtype=torch.uint32),
                 zeros(lines, half, row, dtype=torch.uint32),
             )
         else:
-            positions = tile_positions(windows.width)
-            backward_kernel(positions, shape.outputs, self._sparse)(
-                *(self._inputs, images, windows, self._weights_by_module.numpy(), *counts),
-                *(*results, below, zeros(outputs, step), zeros(positions + 1, row)),
+            margin = windows.slices - 1
+            lanes = padded(windows.across)
+            positions = tile_positions(windows.width + margin, lanes)
+            backward_kernel(positions, shape.outputs, self._channels)(
+                *(
+                    self._frames,
+                    self._inputs,
+                    images,
+                    windows,
+                    self._weights_by_module,
+                    *counts,
+                ),
+                *(*results, below, zeros(windows.height, windows.width + 2 * margin, step)),
+                zeros(positions + 1, lanes),
             )
         gradient = torch.empty(self.trainable, shape.module_size)
-        by_line = torch.from_numpy(weights[:learned, :, : self._row])
-        if shape.convolutional:
-            _, channels, height, width = shape.weight_shape
-            by_line = by_line.reshape(learned, height, width, channels).permute(0, 3, 1, 2)
-        gradient[:, : shape.weights] = by_line.reshape(self.trainable, shape.weights)
-        gradient[:, shape.weights :] = torch.from_numpy(biases[:learned]).view(
-            self.trainable, shape.outputs
-        )
-        return gradient, below if need_inputs else None
+        take_back_kernel()(weights, biases, self._module_shape, gradient.numpy())
+        return gradient, below[: samples * math.prod(shape.input_shape)] if need_inputs else None

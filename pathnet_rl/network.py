@@ -19,7 +19,7 @@ from pathnet_rl.grid import Grid
 from pathnet_rl.images import ImageInputs, image_dtype
 from pathnet_rl.kernels import head_kernel, tile_positions
 from pathnet_rl.layers import Layer, padded, pairs_fit, zeros
-from pathnet_rl.tiles import LANE, VECTOR
+from pathnet_rl.registers import LANE, VECTOR
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,13 @@ class PathwayNetwork:
                 grid.config.standardise_images,
                 image_dtype(grid.config.image_precision, pairs_fit(first)),
             )
-            inputs = self._images.words
+            inputs: ImageInputs | NDArray[np.float32] = self._images
         else:
             inputs = zeros(samples * first.fan_in + LANE)
             self._vectors = inputs[: samples * first.fan_in].reshape(samples, first.fan_in)
         self._layers: list[Layer] = []
         for shape in grid.layers:
-            images = shape is first and self._images is not None
-            layer = Layer(shape, inputs, most_modules, steps + 1, environments, images)
+            layer = Layer(shape, inputs, most_modules, steps + 1, environments)
             self._layers.append(layer)
             inputs = layer.outputs
         self._features = grid.heads[0].features if grid.heads else 0
@@ -112,7 +111,7 @@ class PathwayNetwork:
         first = step * self.environments
         samples = slice(first, first + self.environments)
         if self._images is not None:
-            self._images.prepare(observations, step)
+            self._images.keep(observations, step)
         else:
             self._vectors[samples] = observations.reshape(self.environments, -1)
         for layer in self._layers:

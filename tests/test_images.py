@@ -37,39 +37,50 @@ def plain(observations: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> torc
     return wanted
 
 
+def all_images(inputs: ImageInputs) -> torch.Tensor:
+    """[samples, C, H, W]."""
+    images = [inputs.image(sample).clone() for sample in range(len(inputs.frames.planes))]
+    return torch.stack(images).permute(0, 3, 1, 2)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_bytes_are_standardised_as_defined(dtype: torch.dtype) -> None:
     seen = frames(np.random.default_rng(0))
     inputs = ImageInputs(SHAPE, 2, 4, True, dtype)
-    found = inputs.prepare(seen, 1).permute(0, 3, 1, 2)
+    inputs.keep(seen, 1)
+    found = all_images(inputs)
     assert found.dtype == dtype
     tolerance = 1e-5 if dtype == torch.float32 else 2**-8
-    torch.testing.assert_close(found.double(), plain(seen), rtol=tolerance, atol=1e-5)
-    assert torch.equal(inputs.images[4:].permute(0, 3, 1, 2), found)
-    assert not inputs.images[:4].any()
+    torch.testing.assert_close(found[4:].double(), plain(seen), rtol=tolerance, atol=1e-5)
+    assert not found[:4].any()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_bytes_are_scaled_and_rounded_as_torch_does(dtype: torch.dtype) -> None:
     seen = frames(np.random.default_rng(1))
-    found = ImageInputs(SHAPE, 1, 4, False, dtype).prepare(seen, 0).permute(0, 3, 1, 2)
-    assert torch.equal(found, (torch.from_numpy(seen).float() * (1.0 / 255.0)).to(dtype))
+    inputs = ImageInputs(SHAPE, 1, 4, False, dtype)
+    inputs.keep(seen, 0)
+    assert torch.equal(
+        all_images(inputs), (torch.from_numpy(seen).float() * (1.0 / 255.0)).to(dtype)
+    )
 
 
 def test_images_of_other_numbers_are_prepared_alike() -> None:
     seen = frames(np.random.default_rng(2))
     inputs = ImageInputs(SHAPE, 2, 4, True, torch.float32)
     given = seen.astype(np.float32)
-    floats = inputs.prepare(given, 0)
+    inputs.keep(given, 0)
     np.testing.assert_array_equal(given, seen)  # They are the environment's.
-    torch.testing.assert_close(floats, inputs.prepare(seen, 1), rtol=1e-4, atol=1e-5)
+    inputs.keep(seen, 1)
+    floats, of_bytes = all_images(inputs).chunk(2)
+    torch.testing.assert_close(floats, of_bytes, rtol=1e-4, atol=1e-5)
 
 
 def test_observations_of_another_shape_are_refused() -> None:
     inputs = ImageInputs(SHAPE, 1, 4, True, torch.float32)
     for shape in ((3, *SHAPE), (4, *SHAPE[:2], SHAPE[2] + 1)):
         with pytest.raises(ValueError, match="observations of shape"):
-            inputs.prepare(np.zeros(shape, np.uint8), 0)
+            inputs.keep(np.zeros(shape, np.uint8), 0)
 
 
 def test_standardising_leaves_a_blank_frame_blank() -> None:

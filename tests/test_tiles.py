@@ -15,21 +15,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.kernels import forward_kernel, head_kernel, tile_positions
-from pathnet_rl.tiles import (
-    GRADIENT_POSITIONS,
-    LANE,
-    MOST_POSITIONS,
+from pathnet_rl.elementwise import (
     MOST_TOGETHER,
-    MULTIPLIES_PAIRS,
     all_zero,
     interleave,
     interleave_rounded,
-    multiply,
-    multiply_listed,
     rectify,
     unrectify,
 )
+from pathnet_rl.kernels import forward_kernel, head_kernel, tile_positions
+from pathnet_rl.registers import LANE
+from pathnet_rl.tiles import GRADIENT_POSITIONS, MOST_POSITIONS, multiply, multiply_listed
 
 Floats = NDArray[np.float32]
 OUTER, INNER = 3, 5
@@ -66,7 +62,6 @@ def test_a_product_of_floats(positions: int, lanes: int) -> None:
     assert (out[:, lanes:] == 7.0).all()
 
 
-@pytest.mark.skipif(not MULTIPLIES_PAIRS, reason="this processor does not multiply bfloat16")
 @pytest.mark.parametrize("lanes", [8, 16, 24, 32, 72])
 def test_a_product_of_pairs(lanes: int) -> None:
     torch.manual_seed(lanes)
@@ -207,10 +202,10 @@ def test_a_weight_gradients_tile_divides_its_padding_and_fits_the_registers() ->
 
 def test_functions_compiled_for_different_constants_share_no_cache_file() -> None:
     functions = [
-        forward_kernel(3, 8, False, False),
-        forward_kernel(3, 5, False, False),
-        forward_kernel(3, 8, True, False),
-        forward_kernel(3, 8, False, True),
+        forward_kernel(3, 8, False, 0),
+        forward_kernel(3, 5, False, 0),
+        forward_kernel(3, 8, True, 0),
+        forward_kernel(3, 8, False, 4),
         head_kernel(3),
         head_kernel(4),
     ]
@@ -224,7 +219,10 @@ def test_the_network_is_right_on_a_processor_without_avx512() -> None:
         for name, there in llvmlite.binding.get_host_cpu_features().items()
     ]
     settings = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ",".join(flags)}
-    probe = "from pathnet_rl import tiles; assert tiles.MOST_POSITIONS == 6 and not tiles.MULTIPLIES_PAIRS"
+    probe = (
+        "from pathnet_rl import registers; assert registers.REGISTERS == 16;"
+        "assert not registers.MULTIPLIES_PAIRS"
+    )
     environment = {**os.environ, **settings}
     subprocess.run([sys.executable, "-c", probe], env=environment, check=True, timeout=100)
     done = subprocess.run(
@@ -232,8 +230,10 @@ def test_the_network_is_right_on_a_processor_without_avx512() -> None:
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
             *("tests/test_network.py", "tests/test_supervised.py", "tests/test_images.py"),
             *("tests/test_tiles.py", "-k"),
-            "one_module_at_a_time and (atari or odd) or literal_loop and pathnet-sum"
-            " or as_defined or interleaved",
+            (
+                "one_module_at_a_time and (atari or odd) or literal_loop and pathnet-sum"
+                " or as_defined or interleaved"
+            ),
         ],
         check=False,
         env=environment,

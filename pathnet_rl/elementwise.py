@@ -1,0 +1,211 @@
+"""What compiled layers do number by number: ReLU and its gradient, pairs, blank lines (registers.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+
+from pathnet_rl.registers import (
+    FLOAT,
+    INT,
+    LANE,
+    VECTOR,
+    at_address,
+    cgutils,
+    intrinsic,
+    load,
+    long,
+    rounded_to_bfloat16,
+    store,
+)
+
+MOST_TOGETHER = 64
+"""Outputs of a module that are rectified together: wider vectors take LLVM minutes."""
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def all_zero(context: Any, address: Any, words: Any) -> Any:
+    """Whether nothing but zeros is in so many words."""
+    signature = types.boolean(types.int64, types.int64)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        address, words = arguments
+        vector = ir.VectorType(INT, LANE)
+        together, single = (cgutils.alloca_once(builder, kind) for kind in (vector, INT))
+        for found in (together, single):
+            builder.store(ir.Constant(found.type.pointee, None), found)
+        whole = builder.udiv(words, long(LANE))
+        done = builder.mul(whole, long(LANE))
+
+        def look(place: Any, found: Any) -> None:
+            new = load(builder, at_address(builder, address, place, found.type.pointee))
+            builder.store(builder.or_(builder.load(found), new), found)
+
+        with cgutils.for_range(builder, whole) as group:
+            look(builder.mul(group.index, long(LANE)), together)
+        with cgutils.for_range(builder, builder.sub(words, done)) as rest:
+            look(builder.add(done, rest.index), single)
+        bits = builder.bitcast(builder.load(together), ir.IntType(32 * LANE))
+        parts = [builder.icmp_unsigned("==", b, b.type(0)) for b in (bits, builder.load(single))]
+        return builder.and_(*parts)
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def interleave(context: Any, left: Any, right: Any, count: Any, pairs: Any) -> Any:
+    """Fill `count` pairs from as many bfloat16 at each of two addresses."""
+    signature = types.void(*[types.int64] * 4)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        left, right, count, pairs = arguments
+        whole = builder.udiv(count, long(VECTOR))
+        done = builder.mul(whole, long(VECTOR))
+        for lanes, times, begin in (
+            (VECTOR, whole, long(0)),
+            (1, builder.sub(count, done), done),
+        ):
+            half = ir.IntType(16)
+            kind = ir.VectorType(half, lanes)
+            with cgutils.for_range(builder, times) as group:
+                first = builder.add(begin, builder.mul(group.index, long(lanes)))
+                low, high = (
+                    load(builder, at_address(builder, side, first, kind, half), 2)
+                    for side in (left, right)
+                )
+                place = at_address(builder, pairs, first, ir.VectorType(INT, lanes))
+                store(builder, _paired(builder, low, high), place)
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def interleave_rounded(context: Any, left: Any, right: Any, count: Any, pairs: Any) -> Any:
+    """Fill `count` pairs, a multiple of VECTOR, from as many float32 at each of two addresses."""
+    signature = types.void(*[types.int64] * 4)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        left, right, count, pairs = arguments
+        floats, words = ir.VectorType(FLOAT, VECTOR), ir.VectorType(INT, VECTOR)
+        with cgutils.for_range(builder, builder.udiv(count, long(VECTOR))) as group:
+            first = builder.mul(group.index, long(VECTOR))
+            low, high = (
+                rounded_to_bfloat16(
+                    builder, load(builder, at_address(builder, side, first, floats))
+                )
+                for side in (left, right)
+            )
+            store(builder, _paired(builder, low, high), at_address(builder, pairs, first, words))
+
+    return signature, generate
+
+
+def _paired(builder: Any, low: Any, high: Any) -> Any:
+    """Words of two vectors of 16 bits."""
+    words = ir.VectorType(INT, low.type.count)
+    sixteen = ir.Constant(words, [16] * words.count)
+    return builder.or_(builder.zext(low, words), builder.shl(builder.zext(high, words), sixteen))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def rectify(
+    context: Any,
+    responses: Any,
+    step: Any,
+    kept: Any,
+    sums: Any,
+    rows: Any,
+    modules: Any,
+    outputs: Any,
+) -> Any:
+    """ReLU and sum over modules, row by row.
+
+    Args:
+        responses: address of [rows, step] float32, of which the first modules x outputs count.
+        kept: address of [rows, step] bytes, filled: 1 where a response is positive (or not a number,
+            which must not vanish). sums: address of [rows, outputs] float32, filled. outputs: a literal.
+    """
+    if not isinstance(outputs, types.IntegerLiteral):
+        return None
+    count = outputs.literal_value
+    signature = types.void(*[types.int64] * 6, outputs)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        responses, step, kept, sums, rows, modules = arguments[:6]
+        for floats, bytes_, row, output in _outputs_together(builder, rows, count):
+            zero = ir.Constant(floats, None)
+            total = cgutils.alloca_once(builder, floats)
+            builder.store(zero, total)
+            with cgutils.for_range(builder, modules) as module:
+                unit = builder.add(builder.mul(module.index, long(count)), output)
+                first = builder.add(unit, builder.mul(row, step))
+                response = load(builder, at_address(builder, responses, first, floats))
+                positive = builder.fcmp_unordered(">", response, zero)
+                place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
+                store(builder, builder.zext(positive, bytes_), place, 1)
+                rectified = builder.select(positive, response, zero)
+                builder.store(builder.fadd(builder.load(total), rectified), total)
+            first = builder.add(builder.mul(row, long(count)), output)
+            store(builder, builder.load(total), at_address(builder, sums, first, floats))
+
+    return signature, generate
+
+
+def _outputs_together(builder: Any, rows: Any, count: int) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """Generate loops over rows and over at most MOST_TOGETHER of `count` outputs, and what is left.
+
+    Yields:
+        Inside each: the vectors of as many floats and bytes, the row, the first output.
+    """
+    whole, rest = divmod(count, MOST_TOGETHER)
+    for width, chunks, begin in ((MOST_TOGETHER, whole, 0), (rest, 1, whole * MOST_TOGETHER)):
+        if not width or not chunks:
+            continue
+        vectors = (ir.VectorType(kind, width) for kind in (FLOAT, ir.IntType(8)))
+        with (
+            cgutils.for_range(builder, rows) as row,
+            cgutils.for_range(builder, long(chunks)) as chunk,
+        ):
+            first = builder.add(builder.mul(chunk.index, long(width)), long(begin))
+            yield *vectors, row.index, first
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def unrectify(
+    context: Any, upstream: Any, kept: Any, raw: Any, step: Any, totals: Any, rows: Any, modules: Any,
+    outputs: Any,
+) -> Any:  # fmt: skip
+    """The gradient of `rectify`.
+
+    Args:
+        upstream: address of [rows, outputs] float32, the gradient of the sums. kept: what `rectify`
+            filled. raw: address of [rows, step] float32, of which the first modules x outputs are filled:
+            the gradient of the responses. totals: address of [step], to which it is added. outputs: a
+            literal.
+    """
+    if not isinstance(outputs, types.IntegerLiteral):
+        return None
+    count = outputs.literal_value
+    signature = types.void(*[types.int64] * 7, outputs)
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        upstream, kept, raw, step, totals, rows, modules = arguments[:7]
+        for floats, bytes_, row, output in _outputs_together(builder, rows, count):
+            first = builder.add(builder.mul(row, long(count)), output)
+            gradient = load(builder, at_address(builder, upstream, first, floats))
+            with cgutils.for_range(builder, modules) as module:
+                unit = builder.add(builder.mul(module.index, long(count)), output)
+                first = builder.add(unit, builder.mul(row, step))
+                place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
+                positive = builder.icmp_unsigned(
+                    "!=", load(builder, place, 1), ir.Constant(bytes_, None)
+                )
+                mine = builder.select(positive, gradient, ir.Constant(floats, None))
+                store(builder, mine, at_address(builder, raw, first, floats))
+                total = at_address(builder, totals, unit, floats)
+                store(builder, builder.fadd(load(builder, total), mine), total)
+
+    return signature, generate

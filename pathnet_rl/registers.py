@@ -1,0 +1,129 @@
+"""Vector registers for compiled loops: what the processor has, and how LLVM's language is written.
+
+Numba compiles loops over numbers and has no vectors, so a few functions (tiles.py, elementwise.py, pixels.py)
+are written in LLVM's language. A *word* is 4 bytes: one float32, or a *pair* of bfloat16, which processors
+multiply and add in one instruction. Addresses are integers (`array.ctypes.data`), steps count words.
+Nothing is checked there.
+"""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numba
+import numba.core.cgutils
+import numba.core.codegen
+import numba.extending
+from llvmlite import ir
+
+
+def _features() -> set[str]:
+    """What the processor that numba compiles for can do: this one, unless numba's settings say otherwise."""
+    named = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
+    host = numba.core.codegen.get_host_cpu_features()  # type: ignore[no-untyped-call]
+    flags = (host if named is None else named).split(",")
+    return {flag[1:] for flag in flags if flag.startswith("+")}
+
+
+_FEATURES = _features()
+MULTIPLIES_PAIRS = "avx512bf16" in _FEATURES
+"""This processor multiplies bfloat16."""
+
+LANE = 8
+"""Products have a multiple of 8 lanes, one a float32: what they read and write is padded to that."""
+VECTOR = 16
+"""The widest vector's lanes. Rows of the forward pass's weights and responses are a multiple of it apart, so
+that no vector lies across two lines of the cache."""
+REGISTERS = 32 if "avx512f" in _FEATURES else 16
+"""How many vectors a processor holds: of VECTOR lanes with AVX-512, else of LANE."""
+
+cgutils: Any = numba.core.cgutils
+intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
+
+
+@functools.cache
+def _revision() -> int:
+    """Of all files of this package: compiled functions are made of parts from several."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return zlib.crc32(b"".join(path.read_bytes() for path in files))
+
+
+def compiled(function: Any, *constants: object) -> Any:
+    """Compile a function that encloses constants, when it is first called, or take it from numba's cache.
+
+    All functions of one qualified name share an index of numbered cache files, which processes write
+    without locks: what is compiled for other constants, or from other code, must have a name of its own, or
+    one may be taken for the other.
+    """
+    name = "_".join(str(part) for part in (function.__name__, *constants, _revision()))
+    function.__qualname__ = name
+    return numba.njit(cache=True, nogil=True)(function)
+
+
+FLOAT, INT, LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+
+
+class BrainFloat(ir.Type):  # type: ignore[misc]
+    """LLVM's bfloat, which llvmlite does not name."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BrainFloat)
+
+    def __hash__(self) -> int:
+        return hash(BrainFloat)
+
+
+def long(number: int) -> ir.Constant:
+    """A constant of 64 bits, as addresses and steps are."""
+    return ir.Constant(LONG, number)
+
+
+def at_address(builder: Any, address: Any, count: Any, kind: ir.Type, unit: ir.Type = INT) -> Any:
+    """A pointer to `kind`, so many words (or other units) after the address."""
+    base = builder.inttoptr(address, unit.as_pointer())
+    return builder.bitcast(builder.gep(base, [count]), kind.as_pointer())
+
+
+def load(builder: Any, pointer: Any, alignment: int = 4) -> Any:
+    """What is at a pointer of so many bytes' alignment: llvmlite would take a vector's whole size for it."""
+    loaded = builder.load(pointer)
+    loaded.align = alignment
+    return loaded
+
+
+def store(builder: Any, value: Any, pointer: Any, alignment: int = 4) -> None:
+    """See `load`."""
+    builder.store(value, pointer).align = alignment
+
+
+def broadcast(builder: Any, word: Any, lanes: int) -> Any:
+    """A vector of the same word in all lanes."""
+    kind = ir.VectorType(INT, lanes)
+    undefined = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(undefined, word, ir.Constant(INT, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(kind, None))
+
+
+def rounded_to_bfloat16(builder: Any, floats: Any) -> Any:
+    """The bits of the nearest bfloat16, the even one of two.
+
+    Without an instruction for it LLVM would call a function that is nowhere.
+    """
+    halves = ir.VectorType(ir.IntType(16), floats.type.count)
+    if MULTIPLIES_PAIRS:
+        rounded = builder.fptrunc(floats, ir.VectorType(BrainFloat(), floats.type.count))
+        return builder.bitcast(rounded, halves)
+    words = ir.VectorType(INT, floats.type.count)
+    one, sixteen, below_half = (
+        ir.Constant(words, [number] * words.count) for number in (1, 16, 0x7FFF)
+    )
+    bits = builder.bitcast(floats, words)
+    odd = builder.and_(builder.lshr(bits, sixteen), one)
+    moved = builder.add(builder.add(bits, odd), below_half)
+    return builder.trunc(builder.lshr(moved, sixteen), halves)
