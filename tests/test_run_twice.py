@@ -101,10 +101,18 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
             line.startswith(f"{task},{arm.value},") for line in folder.returns.read_text().split()
         )
 
+    def evaluated() -> bool:
+        """The last checkpoint, in the first task, has a pathway's fitness in it."""
+        saved = checkpoint.list_checkpoints(folder.checkpoints(Arm.PATHNET))
+        if not saved or not saved[-1].match("task-00-*-learning"):
+            return False
+        state = json.loads((saved[-1] / "state.json").read_text())
+        return any(fitness is not None for fitness in state["coordinator"]["fitness"])
+
     outputs = []
     # In the first task, with reports that came after the last checkpoint.
     process = start(*often)
-    wait_until(process, lambda: len(found(Arm.PATHNET, "task-00-*-learning/state.json")) > 1)
+    wait_until(process, evaluated)
     time.sleep(0.5)
     outputs.append(kill(process))
     killed_at = time.time()
