@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pathnet_rl.registers import compiled
 
 Floats = NDArray[np.float32]
 
@@ -34,8 +35,7 @@ def shared_rmsprop(
     _step_rows(parameters, squares, rows, gradients, *constants)
 
 
-# As numpy divides: a check for 0 in every division would keep the loop from being vectorised.
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _step_rows(
     parameters: Any,
     squares: Any,

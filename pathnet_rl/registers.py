@@ -8,12 +8,15 @@ Nothing is checked there.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import re
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numba
+import numba.core.caching
 import numba.core.cgutils
 import numba.core.codegen
 import numba.extending
@@ -44,11 +47,19 @@ cgutils: Any = numba.core.cgutils
 intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
 
 
+class _Cache(numba.core.caching.FunctionCache):
+    """Numba's, but what cannot be written is compiled again next time: a full disk is no reason to stop."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+
 @functools.cache
-def _revision() -> int:
-    """Of all files of this package: compiled functions are made of parts from several."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return zlib.crc32(b"".join(path.read_bytes() for path in files))
+def _sources(path: Path) -> frozenset[Path]:
+    """A file of this package and those that it imports, and that these import."""
+    imported = re.findall(r"^from pathnet_rl\.(\w+) import", path.read_text(), re.MULTILINE)
+    return frozenset([path]).union(*(_sources(path.parent / f"{name}.py") for name in imported))
 
 
 def compiled(function: Any, *constants: object) -> Any:
@@ -57,10 +68,17 @@ def compiled(function: Any, *constants: object) -> Any:
     All functions of one qualified name share an index of numbered cache files, which processes write
     without locks: what is compiled for other constants, or from other code, must have a name of its own, or
     one may be taken for the other.
+
+    It divides as numpy does: a check for 0 in every division would keep loops from being vectorised.
     """
-    name = "_".join(str(part) for part in (function.__name__, *constants, _revision()))
+    files = sorted(_sources(Path(function.__code__.co_filename)))
+    revision = zlib.crc32(b"".join(path.read_bytes() for path in files))
+    name = "_".join(str(part) for part in (function.__name__, *constants, revision))
     function.__qualname__ = name
-    return numba.njit(cache=True, nogil=True)(function)
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    with contextlib.suppress(RuntimeError):  # No folder can be written: compiled in each process.
+        dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call]
+    return dispatcher
 
 
 FLOAT, INT, LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)

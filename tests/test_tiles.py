@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
@@ -26,6 +27,7 @@ from pathnet_rl.elementwise import (
 from pathnet_rl.kernels import forward_kernel, head_kernel, tile_positions
 from pathnet_rl.registers import LANE
 from pathnet_rl.tiles import GRADIENT_POSITIONS, MOST_POSITIONS, multiply, multiply_listed
+from tests.support import ROOT
 
 Floats = NDArray[np.float32]
 OUTER, INNER = 3, 5
@@ -243,3 +245,15 @@ def test_the_network_is_right_on_a_processor_without_avx512() -> None:
     )
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
+
+
+def test_code_that_cannot_be_kept_is_compiled_all_the_same(tmp_path: Path) -> None:
+    script = (
+        "import numpy as np, resource; from pathnet_rl.kernels import head_kernel\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "a = np.ones((8, 8), np.float32); out = np.zeros((8, 8), np.float32)\n"
+        "head_kernel(4)(a, a, a[0], out, 0, 8, 8); assert (out == 9).all()"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT, check=True)
+    assert not list(tmp_path.rglob("*.nbc"))
