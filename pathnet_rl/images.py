@@ -10,8 +10,10 @@ import math
 from typing import Any, NamedTuple
 
 import numba
+import numba.extending
 import numpy as np
 import torch
+from numba import types
 from numpy.typing import NDArray
 
 from pathnet_rl.errors import UserError
@@ -132,17 +134,25 @@ def keep_kernel() -> Any:
     return compiled(keep)
 
 
-@functools.cache
-def expand_kernel(channels: int, halves: bool) -> Any:
-    """The image of one sample, to be called in other compiled functions.
+def expand(frames: Frames, sample: int, image: Any, channels: int, halves: bool) -> None:
+    """Fill `image` [H x W x C], flat, from the frames of one sample. For compiled functions only.
 
     Args:
-        halves: in bfloat16 instead of float32.
+        channels, halves: literals. halves: in bfloat16, as uint16, instead of float32.
     """
-    drop = np.uint32(16 if halves else 0)
+    raise NotImplementedError
 
-    def expand(frames: Any, sample: int, image: Any) -> None:
-        """Fill `image` [H x W x C], flat; numbers of bfloat16 are uint16."""
+
+# Not a compiled function that others enclose: numba's cache would know none of them again.
+@numba.extending.overload(expand, prefer_literal=True, jit_options={"error_model": "numpy"})
+def _expand(frames: Any, sample: Any, image: Any, channels: Any, halves: Any) -> Any:
+    if not isinstance(channels, types.IntegerLiteral) or not isinstance(halves, types.Literal):
+        return None
+    in_halves = bool(halves.literal_value)
+
+    def implementation(
+        frames: Any, sample: Any, image: Any, channels: Any, halves: Any
+    ) -> Any:  # Numba wants the very same signature.
         planes = frames.planes[sample]
         medians, scales = frames.medians[sample], frames.scales[sample]
         pixels = planes.shape[1]
@@ -157,13 +167,23 @@ def expand_kernel(channels: int, halves: bool) -> Any:
         for c in range(channels):
             for i in range(groups * VECTOR, pixels):
                 number[0] = (np.float32(planes[c, i]) - medians[c]) * scales[c]
-                if halves:
-                    # Rounded to the nearest number that is left, to the even one of two.
-                    image[i * channels + c] = (bits[0] + ((bits[0] >> drop) & 1) + 0x7FFF) >> drop
+                # Rounded to the nearest number that is left, to the even one of two.
+                if in_halves:
+                    image[i * channels + c] = (bits[0] + ((bits[0] >> 16) & 1) + 0x7FFF) >> 16
                 else:
                     image[i * channels + c] = number[0]
 
-    return numba.njit(nogil=True)(expand)
+    return implementation
+
+
+@functools.cache
+def image_kernel(channels: int, halves: bool) -> Any:
+    """`expand`, compiled when first called."""
+
+    def image_of(frames: Any, sample: int, image: Any) -> None:
+        expand(frames, sample, image, channels, halves)
+
+    return compiled(image_of, channels, halves)
 
 
 class ImageInputs:
@@ -229,5 +249,5 @@ class ImageInputs:
 
     def image(self, sample: int) -> torch.Tensor:
         """[H, W, C] of one sample, until the next is asked for."""
-        expand_kernel(self.channels, self.halves)(self.frames, sample, self.words)
+        image_kernel(self.channels, self.halves)(self.frames, sample, self.words)
         return self._image

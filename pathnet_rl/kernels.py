@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pathnet_rl.elementwise import all_zero, interleave, interleave_rounded, rectify, unrectify
-from pathnet_rl.images import Frames, expand_kernel
+from pathnet_rl.images import Frames, expand
 from pathnet_rl.registers import LANE, compiled
 from pathnet_rl.tiles import (
     GRADIENT_POSITIONS,
@@ -59,7 +59,6 @@ def forward_kernel(positions: int, outputs: int, pairs: bool, channels: int) -> 
             background is 0; lines that are 0 all along a tile's windows are left out, which changes
             nothing in the sums.
     """
-    expand = expand_kernel(channels, pairs)
 
     def forward(
         frames: Frames,
@@ -97,7 +96,8 @@ def forward_kernel(positions: int, outputs: int, pairs: bool, channels: int) -> 
             image = begin + sample * windows.image
             if channels:
                 image = 0
-                expand(frames, row // (windows.height * windows.width) + sample, inputs)
+                first = row // (windows.height * windows.width)
+                expand(frames, first + sample, inputs, channels, pairs)
                 for tile in range(tiles):
                     x = min(tile * positions, windows.width - positions)
                     for line in range(blank.shape[1]):
@@ -219,7 +219,6 @@ def backward_kernel(positions: int, outputs: int, channels: int) -> Any:
     The gradient of the inputs is gathered: a tile of `positions` inputs side by side, each as many words as a
     window moves on by, sums up all windows that see it in registers, and is written once.
     """
-    expand = expand_kernel(channels, False)
 
     def backward(
         frames: Frames,
@@ -286,7 +285,7 @@ def backward_kernel(positions: int, outputs: int, channels: int) -> Any:
             image = sample * windows.image
             if channels:
                 image = 0
-                expand(frames, sample, inputs)
+                expand(frames, sample, inputs, channels, False)
                 for line in range(len(blank)):
                     for x in range(width):
                         at = image + line * windows.line + x * windows.across
@@ -339,7 +338,6 @@ def backward_pairs_kernel(outputs: int, channels: int) -> Any:
     A product of pairs adds up two positions, so two windows side by side are interleaved, and so are
     their gradients, which are rounded to bfloat16. Lines of them that are 0 are left out.
     """
-    expand = expand_kernel(channels, True)
 
     def backward_pairs(
         frames: Frames,
@@ -376,7 +374,7 @@ def backward_pairs_kernel(outputs: int, channels: int) -> Any:
         terms = np.empty((windows.lines, height * half, 2), np.int64)
         counts = np.empty(windows.lines, np.int64)
         for sample in range(samples):
-            expand(frames, sample, inputs)
+            expand(frames, sample, inputs, channels, True)
             at = sample * height * width
             unrectify(
                 upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,

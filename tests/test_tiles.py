@@ -257,3 +257,17 @@ def test_code_that_cannot_be_kept_is_compiled_all_the_same(tmp_path: Path) -> No
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT, check=True)
     assert not list(tmp_path.rglob("*.nbc"))
+
+
+def test_a_second_process_compiles_nothing_again(tmp_path: Path) -> None:
+    command = (
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_network.py"),
+        *("-k", "nothing_of_an_earlier and atari"),
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    kept = []
+    for _ in range(2):
+        subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True)
+        kept.append(sorted(tmp_path.rglob("*.nbc")))
+    assert len(kept[0]) > 5
+    assert kept[1] == kept[0]
