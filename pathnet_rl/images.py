@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pathnet_rl.errors import UserError
 from pathnet_rl.pixels import MOST_SUMMED, standardise_pixels, sum_bytes
-from pathnet_rl.registers import LANE, MULTIPLIES_PAIRS, VECTOR, compiled
+from pathnet_rl.registers import LANE, MULTIPLIES_PAIRS, VECTOR, bfloat16_bits, compiled
 
 MEDIAN_STRIDE = 8
 """Every eighth pixel of every eighth row tells a frame's background."""
@@ -167,9 +167,8 @@ def _expand(frames: Any, sample: Any, image: Any, channels: Any, halves: Any) ->
         for c in range(channels):
             for i in range(groups * VECTOR, pixels):
                 number[0] = (np.float32(planes[c, i]) - medians[c]) * scales[c]
-                # Rounded to the nearest number that is left, to the even one of two.
                 if in_halves:
-                    image[i * channels + c] = (bits[0] + ((bits[0] >> 16) & 1) + 0x7FFF) >> 16
+                    image[i * channels + c] = bfloat16_bits(bits[0])
                 else:
                     image[i * channels + c] = number[0]
 

@@ -21,10 +21,9 @@ from pathnet_rl.kernels import (
     backward_kernel,
     backward_pairs_kernel,
     forward_kernel,
-    lay_out_kernel,
-    take_back_kernel,
     tile_positions,
 )
+from pathnet_rl.module_layout import lay_out_kernel, take_back_kernel
 from pathnet_rl.registers import LANE, VECTOR
 
 Floats = NDArray[np.float32]
@@ -188,32 +187,26 @@ class Layer:
         if need_inputs and not len(self._below):
             self._below = zeros(self._all_samples * math.prod(shape.input_shape) + windows.across)
         below = self._below[: None if need_inputs else 0]
+        inputs = self._frames, self._inputs, images, windows
         counts = self._modules, learned
         results = upstream, self._kept, weights, biases
         if self._numbers_a_word == 2:
             half = -(-windows.width // 2)
             lines = (windows.height - 1) * shape.stride + windows.lines
+            raw = zeros(windows.height * windows.width + 1, step)
+            gradients = zeros(windows.height, half, step, dtype=torch.uint32)
+            side_by_side = zeros(lines, half, row, dtype=torch.uint32)
             backward_pairs_kernel(shape.outputs, self._channels)(
-                *(self._frames, self._inputs, images, windows, *counts, *results),
-                zeros(windows.height * windows.width + 1, step),
-                zeros(windows.height, half, step, dtype=torch.uint32),
-                zeros(lines, half, row, dtype=torch.uint32),
+                *inputs, *counts, *results, raw, gradients, side_by_side
             )
         else:
             margin = windows.slices - 1
             lanes = padded(windows.across)
             positions = tile_positions(windows.width + margin, lanes)
+            raw = zeros(windows.height, windows.width + 2 * margin, step)
+            columns = zeros(positions + 1, lanes)
             backward_kernel(positions, shape.outputs, self._channels)(
-                *(
-                    self._frames,
-                    self._inputs,
-                    images,
-                    windows,
-                    self._weights_by_module,
-                    *counts,
-                ),
-                *(*results, below, zeros(windows.height, windows.width + 2 * margin, step)),
-                zeros(positions + 1, lanes),
+                *inputs, self._weights_by_module, *counts, *results, below, raw, columns
             )
         gradient = torch.empty(self.trainable, shape.module_size)
         take_back_kernel()(weights, biases, self._module_shape, gradient.numpy())

@@ -81,6 +81,12 @@ def compiled(function: Any, *constants: object) -> Any:
     return dispatcher
 
 
+@numba.extending.register_jitable
+def bfloat16_bits(bits: Any) -> Any:
+    """The bits of the bfloat16 nearest to the float32 of these bits, the even one of two; both unsigned."""
+    return (bits + ((bits >> 16) & 1) + 0x7FFF) >> 16
+
+
 FLOAT, INT, LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
 
