@@ -86,6 +86,41 @@ NO_FRAMES = Frames(
 )
 
 
+@numba.extending.register_jitable
+def _background(frame: Any, width: int, counts: Any) -> int:
+    """The median of a sample of bytes [H x W]; `counts` [256] is for this function's own use."""
+    counts[:] = 0
+    sampled = 0
+    for row in range(0, len(frame), MEDIAN_STRIDE * width):
+        for i in range(row, row + width, MEDIAN_STRIDE):
+            counts[frame[i]] += 1
+            sampled += 1
+    grey, up_to = 0, counts[0]
+    while up_to <= (sampled - 1) // 2:
+        grey += 1
+        up_to += counts[grey]
+    return grey
+
+
+@numba.extending.register_jitable
+def _variance(frame: Any, sums: Any) -> float:
+    """Of bytes [H x W]; `sums` [2, VECTOR] is for this function's own use."""
+    total, squares = np.int64(0), np.int64(0)
+    for begin in range(0, len(frame), MOST_SUMMED):
+        part = frame[begin : begin + MOST_SUMMED]
+        groups = len(part) // VECTOR
+        sum_bytes(part.ctypes.data, groups, sums.ctypes.data)
+        for lane in range(VECTOR):
+            total += sums[0, lane]
+            squares += sums[1, lane]
+        for i in range(groups * VECTOR, len(part)):
+            value = np.int64(part[i])
+            total += value
+            squares += value * value
+    mean = total / len(frame)
+    return float(squares / len(frame) - mean * mean)
+
+
 @functools.cache
 def keep_kernel() -> Any:
     """Copy frames of bytes and take their medians and deviations; compiled when first called."""
@@ -94,42 +129,16 @@ def keep_kernel() -> Any:
         """Fill `frames`, from the sample `first` on, from bytes [E, C, H x W] whose rows are `width` long."""
         environments, channels, pixels = seen.shape
         counts, sums = np.zeros(256, np.int64), np.empty((2, VECTOR), np.int32)
-        sampled = 0
         for e in range(environments):
             for c in range(channels):
                 frame, plane = seen[e, c], frames.planes[first + e, c]
                 for i in range(pixels):
                     plane[i] = frame[i]
-                if not standardised:
-                    frames.medians[first + e, c] = 0.0
-                    frames.scales[first + e, c] = 1.0 / 255.0
-                    continue
-                counts[:] = 0
-                sampled = 0
-                for row in range(0, pixels, MEDIAN_STRIDE * width):
-                    for i in range(row, row + width, MEDIAN_STRIDE):
-                        counts[frame[i]] += 1
-                        sampled += 1
-                grey, up_to = 0, counts[0]
-                while up_to <= (sampled - 1) // 2:
-                    grey += 1
-                    up_to += counts[grey]
-                total, squares = np.int64(0), np.int64(0)
-                for begin in range(0, pixels, MOST_SUMMED):
-                    end = min(begin + MOST_SUMMED, pixels)
-                    groups = (end - begin) // VECTOR
-                    sum_bytes(frame.ctypes.data + begin, groups, sums.ctypes.data)
-                    for lane in range(VECTOR):
-                        total += sums[0, lane]
-                        squares += sums[1, lane]
-                    for i in range(begin + groups * VECTOR, end):
-                        value = np.int64(frame[i])
-                        total += value
-                        squares += value * value
-                mean = total / pixels
-                variance = max(squares / pixels - mean * mean, 1.0)
-                frames.medians[first + e, c] = grey
-                frames.scales[first + e, c] = 1.0 / math.sqrt(variance)
+                median, scale = 0, 1.0 / 255.0
+                if standardised:
+                    median = _background(frame, width, counts)
+                    scale = 1.0 / math.sqrt(max(_variance(frame, sums), 1.0))
+                frames.medians[first + e, c], frames.scales[first + e, c] = median, scale
 
     return compiled(keep)
 

@@ -83,6 +83,15 @@ def test_observations_of_another_shape_are_refused() -> None:
             inputs.keep(np.zeros(shape, np.uint8), 0)
 
 
+def test_the_squares_of_a_large_bright_frame_are_added_up_without_overflow() -> None:
+    seen = np.full((1, 1, 900, 1100), 255, np.uint8)  # Twice what is added up in one go.
+    seen[:, :, :, :500] = 250
+    inputs = ImageInputs(seen.shape[1:], 1, 1, True, torch.float32)
+    inputs.keep(seen, 0)
+    assert inputs.frames.medians.item() == 255
+    np.testing.assert_allclose(inputs.frames.scales.item(), 1 / seen.std(), rtol=1e-6)
+
+
 def test_standardising_leaves_a_blank_frame_blank() -> None:
     planes = torch.full((1, 1, 16, 16), 90.0)
     standardise(planes)
