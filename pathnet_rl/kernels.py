@@ -16,6 +16,7 @@ from pathnet_rl.tiles import (
     MOST_POSITIONS,
     multiply,
     multiply_listed,
+    registers_of,
 )
 
 
@@ -43,9 +44,9 @@ def tile_positions(width: int, lanes: int = MOST_LANES) -> int:
     """How many of `width` positions side by side are one tile; the last tile may overlap the one before.
 
     Args:
-        lanes: of a position. Fewer than MOST_LANES leave registers for more positions.
+        lanes: of a position. Fewer vectors than the largest tile has leave registers for more positions.
     """
-    most = MOST_POSITIONS * max(1, MOST_LANES // lanes)
+    most = MOST_POSITIONS * registers_of(MOST_LANES) // registers_of(min(lanes, MOST_LANES))
     return -(-width // -(-width // most))
 
 

@@ -31,6 +31,11 @@ GRADIENT_POSITIONS = 8 if MOST_POSITIONS >= 8 else 4
 """The tile of a weight gradient, whose positions are outputs, padded to LANE: a divisor of that."""
 
 
+def registers_of(lanes: int) -> int:
+    """How many registers so many lanes take."""
+    return -(-lanes // (VECTOR if REGISTERS == 32 else LANE))
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def multiply(
     context: Any, out: Any, out_step: Any, start: Any, start_step: Any, left: Any, left_step: Any,

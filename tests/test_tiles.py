@@ -25,8 +25,15 @@ from pathnet_rl.elementwise import (
     unrectify,
 )
 from pathnet_rl.kernels import forward_kernel, head_kernel, tile_positions
-from pathnet_rl.registers import LANE
-from pathnet_rl.tiles import GRADIENT_POSITIONS, MOST_POSITIONS, multiply, multiply_listed
+from pathnet_rl.registers import LANE, REGISTERS
+from pathnet_rl.tiles import (
+    GRADIENT_POSITIONS,
+    MOST_LANES,
+    MOST_POSITIONS,
+    multiply,
+    multiply_listed,
+    registers_of,
+)
 from tests.support import ROOT
 
 Floats = NDArray[np.float32]
@@ -188,12 +195,17 @@ def test_what_is_not_a_number_does_not_vanish_in_a_relu() -> None:
     assert kept[:, : MODULES * OUTPUTS].all()
 
 
-def test_tiles_are_even_and_never_wider_than_the_registers() -> None:
+@pytest.mark.parametrize("lanes", [8, 16, 24, MOST_LANES, 72])
+def test_tiles_are_even_and_never_larger_than_the_registers(lanes: int) -> None:
+    sums = MOST_POSITIONS * registers_of(MOST_LANES)
+    assert sums < REGISTERS
+    together = registers_of(min(lanes, MOST_LANES))
     for width in range(1, 200):
-        positions = tile_positions(width)
-        assert 1 <= positions <= min(width, MOST_POSITIONS)
+        positions = tile_positions(width, lanes)
+        assert 1 <= positions <= width
+        assert positions * together <= sums
         tiles = -(-width // positions)
-        assert tiles == -(-width // MOST_POSITIONS)
+        assert tiles == -(-width // (sums // together))
         assert tiles * positions - width < tiles
 
 
