@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -62,22 +62,17 @@ def interleave(context: Any, left: Any, right: Any, count: Any, pairs: Any) -> A
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         left, right, count, pairs = arguments
+        half = ir.IntType(16)
+
+        def read(side: Any, first: Any, lanes: int) -> Any:
+            kind = ir.VectorType(half, lanes)
+            return load(builder, at_address(builder, side, first, kind, half), 2)
+
         whole = builder.udiv(count, long(VECTOR))
         done = builder.mul(whole, long(VECTOR))
-        for lanes, times, begin in (
-            (VECTOR, whole, long(0)),
-            (1, builder.sub(count, done), done),
-        ):
-            half = ir.IntType(16)
-            kind = ir.VectorType(half, lanes)
-            with cgutils.for_range(builder, times) as group:
-                first = builder.add(begin, builder.mul(group.index, long(lanes)))
-                low, high = (
-                    load(builder, at_address(builder, side, first, kind, half), 2)
-                    for side in (left, right)
-                )
-                place = at_address(builder, pairs, first, ir.VectorType(INT, lanes))
-                store(builder, _paired(builder, low, high), place)
+        rest = builder.sub(count, done)
+        for lanes, groups, begin in ((VECTOR, whole, long(0)), (1, rest, done)):
+            _fill_pairs(builder, (left, right), read, pairs, begin, groups, lanes)
 
     return signature, generate
 
@@ -89,25 +84,34 @@ def interleave_rounded(context: Any, left: Any, right: Any, count: Any, pairs: A
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         left, right, count, pairs = arguments
-        floats, words = ir.VectorType(FLOAT, VECTOR), ir.VectorType(INT, VECTOR)
-        with cgutils.for_range(builder, builder.udiv(count, long(VECTOR))) as group:
-            first = builder.mul(group.index, long(VECTOR))
-            low, high = (
-                rounded_to_bfloat16(
-                    builder, load(builder, at_address(builder, side, first, floats))
-                )
-                for side in (left, right)
-            )
-            store(builder, _paired(builder, low, high), at_address(builder, pairs, first, words))
+
+        def read(side: Any, first: Any, lanes: int) -> Any:
+            pointer = at_address(builder, side, first, ir.VectorType(FLOAT, lanes))
+            return rounded_to_bfloat16(builder, load(builder, pointer))
+
+        groups = builder.udiv(count, long(VECTOR))
+        _fill_pairs(builder, (left, right), read, pairs, long(0), groups, VECTOR)
 
     return signature, generate
 
 
-def _paired(builder: Any, low: Any, high: Any) -> Any:
-    """Words of two vectors of 16 bits."""
-    words = ir.VectorType(INT, low.type.count)
-    sixteen = ir.Constant(words, [16] * words.count)
-    return builder.or_(builder.zext(low, words), builder.shl(builder.zext(high, words), sixteen))
+def _fill_pairs(
+    builder: Any,
+    sides: tuple[Any, Any],
+    read: Callable[[Any, Any, int], Any],
+    pairs: Any,
+    begin: Any,
+    groups: Any,
+    lanes: int,
+) -> None:
+    """Fill groups of so many pairs, from `begin` on; `read` gives the 16 bits of numbers of a side."""
+    words = ir.VectorType(INT, lanes)
+    sixteen = ir.Constant(words, [16] * lanes)
+    with cgutils.for_range(builder, groups) as group:
+        first = builder.add(begin, builder.mul(group.index, long(lanes)))
+        low, high = (builder.zext(read(side, first, lanes), words) for side in sides)
+        pair = builder.or_(low, builder.shl(high, sixteen))
+        store(builder, pair, at_address(builder, pairs, first, words))
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -121,26 +121,24 @@ def _variance(frame: Any, sums: Any) -> float:
     return float(squares / len(frame) - mean * mean)
 
 
-@functools.cache
-def keep_kernel() -> Any:
-    """Copy frames of bytes and take their medians and deviations; compiled when first called."""
+@compiled
+def _keep(seen: Any, width: int, standardised: bool, frames: Any, first: int) -> None:
+    """Copy bytes [E, C, H x W] whose rows are `width` long to `frames`, from the sample `first` on.
 
-    def keep(seen: Any, width: int, standardised: bool, frames: Any, first: int) -> None:
-        """Fill `frames`, from the sample `first` on, from bytes [E, C, H x W] whose rows are `width` long."""
-        environments, channels, pixels = seen.shape
-        counts, sums = np.zeros(256, np.int64), np.empty((2, VECTOR), np.int32)
-        for e in range(environments):
-            for c in range(channels):
-                frame, plane = seen[e, c], frames.planes[first + e, c]
-                for i in range(pixels):
-                    plane[i] = frame[i]
-                median, scale = 0, 1.0 / 255.0
-                if standardised:
-                    median = _background(frame, width, counts)
-                    scale = 1.0 / math.sqrt(max(_variance(frame, sums), 1.0))
-                frames.medians[first + e, c], frames.scales[first + e, c] = median, scale
-
-    return compiled(keep)
+    Their medians and scales are taken on the way.
+    """
+    environments, channels, pixels = seen.shape
+    counts, sums = np.zeros(256, np.int64), np.empty((2, VECTOR), np.int32)
+    for e in range(environments):
+        for c in range(channels):
+            frame, plane = seen[e, c], frames.planes[first + e, c]
+            for i in range(pixels):
+                plane[i] = frame[i]
+            median, scale = 0, 1.0 / 255.0
+            if standardised:
+                median = _background(frame, width, counts)
+                scale = 1.0 / math.sqrt(max(_variance(frame, sums), 1.0))
+            frames.medians[first + e, c], frames.scales[first + e, c] = median, scale
 
 
 def expand(frames: Frames, sample: int, image: Any, channels: int, halves: bool) -> None:
@@ -243,7 +241,7 @@ class ImageInputs:
         first = step * environments
         if observations.dtype == np.uint8:
             seen = np.ascontiguousarray(observations).reshape(environments, channels, -1)
-            keep_kernel()(seen, width, self._standardised, self.frames, first)
+            _keep(seen, width, self._standardised, self.frames, first)
             return
         if self.frames.planes.dtype == np.uint8:
             self.frames = self._room(np.float32)

@@ -21,7 +21,7 @@ from pathnet_rl.tiles import (
 
 
 class Windows(NamedTuple):
-    """Where a layer's windows lie in its inputs. Steps count words of 4 bytes (tiles.py).
+    """Where a layer's windows lie in its inputs. Steps count words of 4 bytes (registers.py).
 
     Attributes:
         height, width: outputs of one sample. image: step to the next sample. down, across: steps to the
@@ -90,13 +90,12 @@ def forward_kernel(positions: int, outputs: int, pairs: bool, channels: int) -> 
         for line in range(windows.lines):
             terms[line, 0], terms[line, 1] = line * windows.line, line * windows.row * step
         if channels:
-            steps = max(1, windows.down // windows.line)
+            steps = windows.down // windows.line
             blank = np.empty((tiles, (windows.height - 1) * steps + windows.lines), np.bool_)
             stretch = (positions - 1) * windows.across + windows.row
         for sample in range(samples):
-            image = begin + sample * windows.image
+            image = 0 if channels else begin + sample * windows.image
             if channels:
-                image = 0
                 first = row // (windows.height * windows.width)
                 expand(frames, first + sample, inputs, channels, pairs)
                 for tile in range(tiles):
@@ -196,7 +195,7 @@ def backward_kernel(positions: int, outputs: int, channels: int) -> Any:
         height, width = windows.height, windows.width
         margin = windows.slices - 1
         wide = width + 2 * margin
-        steps = max(1, windows.down // windows.line)
+        steps = windows.down // windows.line
         # Terms of the weights' gradient are rows of outputs, or, of images, single ones.
         terms, chosen = np.empty((height * width, 2), np.int64), height
         for y in range(height):
@@ -204,7 +203,7 @@ def backward_kernel(positions: int, outputs: int, channels: int) -> Any:
         if channels:
             blank = np.empty(((height - 1) * steps + windows.lines, width), np.bool_)
         # Terms of a line of inputs are the outputs' lines that see it, each `slices` times.
-        input_lines = max(1, windows.image // windows.line)
+        input_lines = windows.image // windows.line
         seen = np.empty((input_lines, windows.lines * windows.slices, 2), np.int64)
         counts = np.zeros(input_lines, np.int64)
         for y in range(height):
@@ -225,9 +224,8 @@ def backward_kernel(positions: int, outputs: int, channels: int) -> Any:
                     upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,
                     raw[y, margin:].ctypes.data, step, totals.ctypes.data, width, modules, outputs,
                 )  # fmt: skip
-            image = sample * windows.image
+            image = 0 if channels else sample * windows.image
             if channels:
-                image = 0
                 expand(frames, sample, inputs, channels, False)
                 for line in range(len(blank)):
                     for x in range(width):

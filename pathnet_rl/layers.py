@@ -23,7 +23,7 @@ from pathnet_rl.kernels import (
     forward_kernel,
     tile_positions,
 )
-from pathnet_rl.module_layout import lay_out_kernel, take_back_kernel
+from pathnet_rl.module_layout import lay_out_kernel, take_back
 from pathnet_rl.registers import LANE, VECTOR
 
 Floats = NDArray[np.float32]
@@ -60,9 +60,9 @@ def windows_of(
     """
     if not shape.convolutional:
         features = shape.fan_in
-        if images:
-            return samples, Windows(1, 1, features, 0, features, features, 1, features, 1)
-        return 1, Windows(1, samples, 0, 0, features, features, 1, features, 1)
+        count, width = (samples, 1) if images else (1, samples)
+        steps = (features,) * 4
+        return count, Windows(1, width, *steps, lines=1, row=features, slices=1)
     height, width, _ = shape.output_shape
     pixel = shape.weight_shape[1]
     line = shape.input_shape[1] * pixel
@@ -114,7 +114,6 @@ class Layer:
         )
         self._step_words = environments * math.prod(shape.input_shape) // self._numbers_a_word
         self._step_rows = environments * self._positions
-        self._all_samples = steps * environments
         self._below: Floats = zeros(0)
         self._samples, self._windows = self._windows_of(environments)
         positions = tile_positions(self._windows.width)
@@ -180,12 +179,13 @@ class Layer:
             upstream: gradient of the outputs of the first so many samples, [samples x positions, k].
         """
         shape = self.shape
-        learned = self.trainable * shape.outputs
+        learned, numbers = self.trainable * shape.outputs, math.prod(shape.input_shape)
         images, windows = self._windows_of(samples)
         row, step = padded(self._row), self._kept.shape[1]
         weights, biases = zeros(padded(learned), self._lines, row), zeros(step)
         if need_inputs and not len(self._below):
-            self._below = zeros(self._all_samples * math.prod(shape.input_shape) + windows.across)
+            most_samples = len(self.summed) // self._positions
+            self._below = zeros(most_samples * numbers + windows.across)
         below = self._below[: None if need_inputs else 0]
         inputs = self._frames, self._inputs, images, windows
         counts = self._modules, learned
@@ -209,5 +209,5 @@ class Layer:
                 *inputs, self._weights_by_module, *counts, *results, below, raw, columns
             )
         gradient = torch.empty(self.trainable, shape.module_size)
-        take_back_kernel()(weights, biases, self._module_shape, gradient.numpy())
-        return gradient, below[: samples * math.prod(shape.input_shape)] if need_inputs else None
+        take_back(weights, biases, self._module_shape, gradient.numpy())
+        return gradient, below[: samples * numbers] if need_inputs else None

@@ -47,21 +47,16 @@ def lay_out_kernel(pairs: bool) -> Any:
     return compiled(lay_out, pairs)
 
 
-@functools.cache
-def take_back_kernel() -> Any:
-    """The way back from `lay_out_kernel`, for gradients."""
-
-    def take_back(by_module: Any, bias: Any, shape: Any, rows: Any) -> None:
-        """Fill `rows` [n, module size] from `by_module` [at least n k, height, width x C, and more]."""
-        outputs, channels, height, width = shape
-        for unit in range(len(rows) * outputs):
-            row, output = rows[unit // outputs], unit % outputs
-            row[outputs * channels * height * width + output] = bias[unit]
-            for c in range(channels):
-                for y in range(height):
-                    line = row[((output * channels + c) * height + y) * width :]
-                    source = by_module[unit, y, c:]
-                    for x in range(width):
-                        line[x] = source[x * channels]
-
-    return compiled(take_back)
+@compiled
+def take_back(by_module: Any, bias: Any, shape: Any, rows: Any) -> None:
+    """The way back, for gradients: fill `rows` [n, module size] from what `lay_out_kernel` fills."""
+    outputs, channels, height, width = shape
+    for unit in range(len(rows) * outputs):
+        row, output = rows[unit // outputs], unit % outputs
+        row[outputs * channels * height * width + output] = bias[unit]
+        for c in range(channels):
+            for y in range(height):
+                line = row[((output * channels + c) * height + y) * width :]
+                source = by_module[unit, y, c:]
+                for x in range(width):
+                    line[x] = source[x * channels]

@@ -12,7 +12,6 @@ from pathnet_rl.registers import (
     INT,
     VECTOR,
     at_address,
-    broadcast,
     cgutils,
     intrinsic,
     load,
@@ -114,7 +113,7 @@ def _bytes(builder: Any, address: Any) -> Any:
 
 def _chosen(builder: Any, address: Any, places: tuple[int, ...]) -> Any:
     """A vector of the words at these places."""
-    chosen = broadcast(builder, builder.load(at_address(builder, address, long(0), INT)), VECTOR)
+    chosen = ir.Constant(ir.VectorType(INT, VECTOR), ir.Undefined)
     for lane, place in enumerate(places):
         word = builder.load(at_address(builder, address, long(place), INT))
         chosen = builder.insert_element(chosen, word, ir.Constant(INT, lane))

@@ -56,10 +56,12 @@ class _Cache(numba.core.caching.FunctionCache):
 
 
 @functools.cache
-def _sources(path: Path) -> frozenset[Path]:
-    """A file of this package and those that it imports, and that these import."""
-    imported = re.findall(r"^from pathnet_rl\.(\w+) import", path.read_text(), re.MULTILINE)
-    return frozenset([path]).union(*(_sources(path.parent / f"{name}.py") for name in imported))
+def _revision(path: Path) -> int:
+    """Of a file of this package and those that it imports, and that these import."""
+    code = path.read_text()
+    imported = re.findall(r"^from pathnet_rl\.(\w+) import", code, re.MULTILINE)
+    parts = [code, *(str(_revision(path.parent / f"{name}.py")) for name in imported)]
+    return zlib.crc32("".join(parts).encode())
 
 
 def compiled(function: Any, *constants: object) -> Any:
@@ -71,8 +73,7 @@ def compiled(function: Any, *constants: object) -> Any:
 
     It divides as numpy does: a check for 0 in every division would keep loops from being vectorised.
     """
-    files = sorted(_sources(Path(function.__code__.co_filename)))
-    revision = zlib.crc32(b"".join(path.read_bytes() for path in files))
+    revision = _revision(Path(function.__code__.co_filename))
     name = "_".join(str(part) for part in (function.__name__, *constants, revision))
     function.__qualname__ = name
     dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)

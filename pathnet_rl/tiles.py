@@ -50,7 +50,8 @@ def multiply(
             position, `left_outer` and `left_inner` to the next term of the sum.
         right: address of the vectors, with their steps. outer, inner: how many terms.
         lanes: any multiple of LANE.
-        positions: a literal, at most MOST_POSITIONS. pairs: a literal, whether words are pairs.
+        positions: a literal, at most MOST_POSITIONS, or more of fewer lanes (`registers_of`).
+        pairs: a literal, whether words are pairs.
     """
     names = (
         "out", "out_step", "start", "start_step", "left", "left_step", "left_outer", "left_inner",
