@@ -26,23 +26,28 @@ from rich.table import Table
 from launch.display import terminal
 from pathnet_rl.checkpoint import cannot_write, write_json
 from pathnet_rl.config import Settings
-from pathnet_rl.datasets import DataMissing
 from pathnet_rl.errors import UserError
-from pathnet_rl.supervised import SupervisedArm, SupervisedConfig, TaskRecord, run_seed
-from pathnet_rl.supervised_experiment import (
+from pathnet_rl.supervised.datasets import DataMissing
+from pathnet_rl.supervised.experiment import (
     Experiment,
     ExperimentFolder,
     load,
     make_task,
     sets_of,
 )
-from pathnet_rl.supervised_report import (
+from pathnet_rl.supervised.report import (
     ArmSummary,
     SeedResult,
     draw,
     padded_curves,
     summarise,
     write_csv,
+)
+from pathnet_rl.supervised.serial_pathnet import (
+    SupervisedArm,
+    SupervisedConfig,
+    TaskRecord,
+    run_seed,
 )
 
 CONTROLS = (SupervisedArm.INDEPENDENT, SupervisedArm.FINE_TUNE)

@@ -21,10 +21,10 @@ from pathnet_rl import envs
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew
+from pathnet_rl.engine.compiled.images import image_dtype
+from pathnet_rl.engine.compiled.layers import pairs_fit
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
-from pathnet_rl.images import image_dtype
-from pathnet_rl.layers import pairs_fit
 from pathnet_rl.report import TaskSummary, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.transfer import Interrupted, TaskResult, finished_results, run

@@ -8,8 +8,8 @@ import numpy as np
 
 from pathnet_rl import envs
 from pathnet_rl.config import EvaluationConfig
+from pathnet_rl.engine.compiled.network import PathwayNetwork
 from pathnet_rl.genotype import union
-from pathnet_rl.network import PathwayNetwork
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import FinishedTask
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pathnet_rl.registers import compiled
+from pathnet_rl.engine.compiler import compiled
 
 Floats = NDArray[np.float32]
 

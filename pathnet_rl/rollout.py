@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathnet_rl.a3c import gumbel_noise
+from pathnet_rl.engine.compiled.network import PathwayNetwork
+from pathnet_rl.engine.torch_engine import GroupedNetwork
 from pathnet_rl.envs import Environments
-from pathnet_rl.grouped import GroupedNetwork
-from pathnet_rl.network import PathwayNetwork
 
 Floats = NDArray[np.float32]
 

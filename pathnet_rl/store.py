@@ -23,8 +23,8 @@ from pathnet_rl.config import LearningConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, difference, union
 from pathnet_rl.grid import Grid
-from pathnet_rl.network import PathwayWeights
 from pathnet_rl.optimizer import annealed, shared_rmsprop
+from pathnet_rl.pathway_weights import PathwayWeights
 
 Floats = NDArray[np.float32]
 

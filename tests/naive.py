@@ -1,4 +1,4 @@
-"""The slow and literal oracle of `pathnet_rl.network`: one module at a time, summed, autograd, float64."""
+"""The slow and literal oracle of the engines: one module at a time, summed, autograd, float64."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from pathnet_rl.config import (
 from pathnet_rl.crew import Crew, Progress
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
-from pathnet_rl.network import PathwayWeights
+from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore
 from pathnet_rl.transfer import TaskResult

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pathnet_rl import datasets
-from pathnet_rl.datasets import ImageSet, all_classes, binary_mnist, load, mnist_on_cifar
 from pathnet_rl.errors import UserError
+from pathnet_rl.supervised import datasets
+from pathnet_rl.supervised.datasets import ImageSet, all_classes, binary_mnist, load, mnist_on_cifar
 
 RNG = np.random.default_rng(0)
 DIGITS = RNG.integers(0, 256, (12, 28, 28), dtype=np.uint8)

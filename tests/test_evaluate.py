@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pathnet_rl import envs, evaluate
 from pathnet_rl.config import EvaluationConfig
+from pathnet_rl.engine.compiled.network import PathwayNetwork
 from pathnet_rl.evaluate import GreedyReturns, greedy_returns
 from pathnet_rl.genotype import ActiveModules, no_modules
-from pathnet_rl.network import PathwayNetwork
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import FinishedTask
 from tests.naive import naive_outputs

@@ -13,9 +13,9 @@ import torch
 
 from launch.train import build_grid
 from pathnet_rl.arms import Arm
+from pathnet_rl.engine.compiled.network import PathwayNetwork
+from pathnet_rl.engine.torch_engine import GroupedNetwork
 from pathnet_rl.genotype import Genotype, no_modules
-from pathnet_rl.grouped import GroupedNetwork
-from pathnet_rl.network import PathwayNetwork
 from pathnet_rl.run_folder import RunFolder
 from tests.support import new_store, tiny_config
 from tests.test_network import GRIDS, close, observations, some_modules

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from pathnet_rl import images
+from pathnet_rl.engine.compiled import images
+from pathnet_rl.engine.compiled.images import ImageInputs, image_dtype, standardise
 from pathnet_rl.errors import UserError
-from pathnet_rl.images import ImageInputs, image_dtype, standardise
 
 SHAPE = (3, 21, 27)  # Pixels that are no multiple of what is done at a time.
 

@@ -12,11 +12,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl import images
 from pathnet_rl.config import ConvModule, GridConfig, LinearModule
+from pathnet_rl.engine.compiled import images
+from pathnet_rl.engine.compiled.network import PathwayNetwork
 from pathnet_rl.genotype import ActiveModules, Genotype, difference, no_modules, union
 from pathnet_rl.grid import Grid
-from pathnet_rl.network import PathwayNetwork, PathwayWeights
+from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.store import GridStore
 from tests.naive import naive_outputs
 from tests.support import new_store, small_grid

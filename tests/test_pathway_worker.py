@@ -16,7 +16,7 @@ from pathnet_rl.a3c import Floats, Losses, loss_gradients, n_step_returns
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import EvolutionConfig, LearningConfig
 from pathnet_rl.genotype import ActiveModules, Genotype
-from pathnet_rl.network import PathwayWeights
+from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.rollout import Episode
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import Telemetry

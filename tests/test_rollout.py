@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pathnet_rl.a3c import gumbel_noise
+from pathnet_rl.engine.compiled.network import PathwayNetwork
 from pathnet_rl.envs import Step
 from pathnet_rl.genotype import Genotype, no_modules
-from pathnet_rl.network import PathwayNetwork
 from pathnet_rl.rollout import Episode, RolloutCollector
 from tests.support import new_store, small_grid
 

@@ -14,8 +14,8 @@ import torch
 from pathnet_rl.config import LearningConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, difference, no_modules
-from pathnet_rl.network import PathwayWeights
 from pathnet_rl.optimizer import shared_rmsprop
+from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.store import GridStore, StaleTaskError
 from tests.support import new_store, random_gradients, small_grid
 

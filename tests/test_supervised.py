@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from pathnet_rl.datasets import Task
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, Genotype
-from pathnet_rl.supervised import (
+from pathnet_rl.supervised.datasets import Task
+from pathnet_rl.supervised.serial_pathnet import (
     SupervisedArm,
     SupervisedConfig,
     TaskRecord,

@@ -16,7 +16,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.elementwise import (
+from pathnet_rl.engine.compiled.elementwise import (
     MOST_TOGETHER,
     all_zero,
     interleave,
@@ -24,9 +24,9 @@ from pathnet_rl.elementwise import (
     rectify,
     unrectify,
 )
-from pathnet_rl.kernels import forward_kernel, head_kernel, tile_positions
-from pathnet_rl.registers import LANE, REGISTERS
-from pathnet_rl.tiles import (
+from pathnet_rl.engine.compiled.layer_loops import forward_kernel, head_kernel, tile_positions
+from pathnet_rl.engine.compiled.registers import LANE, REGISTERS
+from pathnet_rl.engine.compiled.tiles import (
     GRADIENT_POSITIONS,
     MOST_LANES,
     MOST_POSITIONS,
@@ -234,7 +234,7 @@ def test_the_network_is_right_on_a_processor_without_avx512() -> None:
     ]
     settings = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ",".join(flags)}
     probe = (
-        "from pathnet_rl import registers; assert registers.REGISTERS == 16;"
+        "from pathnet_rl.engine.compiled import registers; assert registers.REGISTERS == 16;"
         "assert not registers.MULTIPLIES_PAIRS"
     )
     environment = {**os.environ, **settings}
@@ -261,7 +261,7 @@ def test_the_network_is_right_on_a_processor_without_avx512() -> None:
 
 def test_code_that_cannot_be_kept_is_compiled_all_the_same(tmp_path: Path) -> None:
     script = (
-        "import numpy as np, resource; from pathnet_rl.kernels import head_kernel\n"
+        "import numpy as np, resource; from pathnet_rl.engine.compiled.layer_loops import head_kernel\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "a = np.ones((8, 8), np.float32); out = np.zeros((8, 8), np.float32)\n"
         "head_kernel(4)(a, a, a[0], out, 0, 8, 8); assert (out == 9).all()"

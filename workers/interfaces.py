@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pathnet_rl.genotype import ActiveModules, Genotype
 from pathnet_rl.grid import Grid
-from pathnet_rl.network import PathwayWeights
+from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.telemetry import Telemetry
 
 

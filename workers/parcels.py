@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from pathnet_rl.network import PathwayWeights
+from pathnet_rl.pathway_weights import PathwayWeights
 
 PARCEL_BYTES = 100_000
 

@@ -15,10 +15,11 @@ from pathnet_rl import envs
 from pathnet_rl.a3c import loss_gradients, n_step_returns
 from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
+from pathnet_rl.engine.compiled.network import PathwayNetwork
+from pathnet_rl.engine.torch_engine import GroupedNetwork
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import Genotype, no_modules
-from pathnet_rl.grouped import GroupedNetwork
-from pathnet_rl.network import PathwayNetwork, PathwayWeights
+from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.rollout import Episode, Floats, Rollout, RolloutCollector, collect_together
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 from pathnet_rl.telemetry import EpisodeRecord, Telemetry

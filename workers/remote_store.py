@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pathnet_rl.genotype import ActiveModules, difference, union
 from pathnet_rl.grid import Grid
-from pathnet_rl.network import PathwayWeights
+from pathnet_rl.pathway_weights import PathwayWeights
 from workers.parameter_server import StoreStatus
 from workers.parcels import pack, parcels_needed, unpack
 

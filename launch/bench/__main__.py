@@ -31,7 +31,7 @@ from launch.bench.rows import GAMES, Row
 from launch.bench.scaling import measure_scaling, print_scaling
 from launch.display import terminal
 from pathnet_rl.checkpoint import write_json
-from pathnet_rl.images import image_dtype
+from pathnet_rl.engine.compiled.images import image_dtype
 from pathnet_rl.run_folder import provenance
 
 

@@ -18,8 +18,8 @@ from launch.train import build_grid
 from pathnet_rl import envs
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import MOST_AGENT_STEPS, RunConfig
+from pathnet_rl.engine.compiled.network import PathwayNetwork
 from pathnet_rl.genotype import ActiveModules, Genotype, no_modules, union
-from pathnet_rl.network import PathwayNetwork
 from pathnet_rl.rollout import RolloutCollector
 from pathnet_rl.store import GridStore
 

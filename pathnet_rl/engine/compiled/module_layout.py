@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pathnet_rl.registers import bfloat16_bits, compiled
+from pathnet_rl.engine.compiled.registers import bfloat16_bits
+from pathnet_rl.engine.compiler import compiled
 
 
 @functools.cache

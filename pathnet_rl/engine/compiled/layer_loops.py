@@ -7,10 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pathnet_rl.elementwise import all_zero, interleave, interleave_rounded, rectify, unrectify
-from pathnet_rl.images import Frames, expand
-from pathnet_rl.registers import LANE, compiled
-from pathnet_rl.tiles import (
+from pathnet_rl.engine.compiled.elementwise import (
+    all_zero,
+    interleave,
+    interleave_rounded,
+    rectify,
+    unrectify,
+)
+from pathnet_rl.engine.compiled.images import Frames, expand
+from pathnet_rl.engine.compiled.registers import LANE
+from pathnet_rl.engine.compiled.tiles import (
     GRADIENT_POSITIONS,
     MOST_LANES,
     MOST_POSITIONS,
@@ -18,6 +24,7 @@ from pathnet_rl.tiles import (
     multiply_listed,
     registers_of,
 )
+from pathnet_rl.engine.compiler import compiled
 
 
 class Windows(NamedTuple):

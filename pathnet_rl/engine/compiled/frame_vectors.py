@@ -7,18 +7,17 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from pathnet_rl.registers import (
+from pathnet_rl.engine.compiled.registers import (
     FLOAT,
     INT,
     VECTOR,
     at_address,
-    cgutils,
-    intrinsic,
     load,
     long,
     rounded_to_bfloat16,
     store,
 )
+from pathnet_rl.engine.compiler import cgutils, intrinsic
 
 MOST_SUMMED = 1 << 19
 """Bytes whose squares add up to less than 2^31 in each of VECTOR lanes."""

@@ -8,19 +8,18 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from pathnet_rl.registers import (
+from pathnet_rl.engine.compiled.registers import (
     FLOAT,
     INT,
     LANE,
     VECTOR,
     at_address,
-    cgutils,
-    intrinsic,
     load,
     long,
     rounded_to_bfloat16,
     store,
 )
+from pathnet_rl.engine.compiler import cgutils, intrinsic
 
 MOST_TOGETHER = 64
 """Outputs of a module that are rectified together: wider vectors take LLVM minutes."""

@@ -8,30 +8,14 @@ Nothing is checked there.
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import re
-import zlib
-from pathlib import Path
 from typing import Any
 
-import numba
-import numba.core.caching
-import numba.core.cgutils
-import numba.core.codegen
 import numba.extending
 from llvmlite import ir
 
+from pathnet_rl.engine.compiler import processor_features
 
-def _features() -> set[str]:
-    """What the processor that numba compiles for can do: this one, unless numba's settings say otherwise."""
-    named = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
-    host = numba.core.codegen.get_host_cpu_features()  # type: ignore[no-untyped-call]
-    flags = (host if named is None else named).split(",")
-    return {flag[1:] for flag in flags if flag.startswith("+")}
-
-
-_FEATURES = _features()
+_FEATURES = processor_features()
 MULTIPLIES_PAIRS = "avx512bf16" in _FEATURES
 """This processor multiplies bfloat16."""
 
@@ -42,44 +26,6 @@ VECTOR = 16
 that no vector lies across two lines of the cache."""
 REGISTERS = 32 if "avx512f" in _FEATURES else 16
 """How many vectors a processor holds: of VECTOR lanes with AVX-512, else of LANE."""
-
-cgutils: Any = numba.core.cgutils
-intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
-
-
-class _Cache(numba.core.caching.FunctionCache):
-    """Numba's, but what cannot be written is compiled again next time: a full disk is no reason to stop."""
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        with contextlib.suppress(OSError):
-            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
-
-
-@functools.cache
-def _revision(path: Path) -> int:
-    """Of a file of this package and those that it imports, and that these import."""
-    code = path.read_text()
-    imported = re.findall(r"^from pathnet_rl\.(\w+) import", code, re.MULTILINE)
-    parts = [code, *(str(_revision(path.parent / f"{name}.py")) for name in imported)]
-    return zlib.crc32("".join(parts).encode())
-
-
-def compiled(function: Any, *constants: object) -> Any:
-    """Compile a function that encloses constants, when it is first called, or take it from numba's cache.
-
-    All functions of one qualified name share an index of numbered cache files, which processes write
-    without locks: what is compiled for other constants, or from other code, must have a name of its own, or
-    one may be taken for the other.
-
-    It divides as numpy does: a check for 0 in every division would keep loops from being vectorised.
-    """
-    revision = _revision(Path(function.__code__.co_filename))
-    name = "_".join(str(part) for part in (function.__name__, *constants, revision))
-    function.__qualname__ = name
-    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
-    with contextlib.suppress(RuntimeError):  # No folder can be written: compiled in each process.
-        dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call]
-    return dispatcher
 
 
 @numba.extending.register_jitable

@@ -7,7 +7,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from pathnet_rl.registers import (
+from pathnet_rl.engine.compiled.registers import (
     FLOAT,
     INT,
     LANE,
@@ -18,12 +18,11 @@ from pathnet_rl.registers import (
     BrainFloat,
     at_address,
     broadcast,
-    cgutils,
-    intrinsic,
     load,
     long,
     store,
 )
+from pathnet_rl.engine.compiler import cgutils, intrinsic
 
 MOST_LANES, MOST_POSITIONS = (32, 10) if REGISTERS == 32 else (16, 6)
 """The largest tile whose sums stay in registers: 20 of 32 with AVX-512, 12 of 16 with AVX2."""

@@ -17,11 +17,11 @@ from pydantic import Field, model_validator
 
 from pathnet_rl.arms import Switches
 from pathnet_rl.config import GridConfig, LinearModule, Settings, check_width
-from pathnet_rl.datasets import Task
-from pathnet_rl.descent import PathwayDescent
+from pathnet_rl.engine.compiled.descent import PathwayDescent
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, Genotype, difference, no_modules, union
 from pathnet_rl.grid import Grid, fill_uniform
+from pathnet_rl.supervised.datasets import Task
 from pathnet_rl.tournament import binary_tournament, fittest
 
 

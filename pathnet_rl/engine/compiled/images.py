@@ -16,9 +16,10 @@ import torch
 from numba import types
 from numpy.typing import NDArray
 
+from pathnet_rl.engine.compiled.frame_vectors import MOST_SUMMED, standardise_pixels, sum_bytes
+from pathnet_rl.engine.compiled.registers import LANE, MULTIPLIES_PAIRS, VECTOR, bfloat16_bits
+from pathnet_rl.engine.compiler import compiled
 from pathnet_rl.errors import UserError
-from pathnet_rl.pixels import MOST_SUMMED, standardise_pixels, sum_bytes
-from pathnet_rl.registers import LANE, MULTIPLIES_PAIRS, VECTOR, bfloat16_bits, compiled
 
 MEDIAN_STRIDE = 8
 """Every eighth pixel of every eighth row tells a frame's background."""

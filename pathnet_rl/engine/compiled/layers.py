@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.grid import ModuleLayer
-from pathnet_rl.images import NO_FRAMES, Frames, ImageInputs
-from pathnet_rl.kernels import (
+from pathnet_rl.engine.compiled.images import NO_FRAMES, Frames, ImageInputs
+from pathnet_rl.engine.compiled.layer_loops import (
     Windows,
     backward_kernel,
     backward_pairs_kernel,
     forward_kernel,
     tile_positions,
 )
-from pathnet_rl.module_layout import lay_out_kernel, take_back
-from pathnet_rl.registers import LANE, VECTOR
+from pathnet_rl.engine.compiled.module_layout import lay_out_kernel, take_back
+from pathnet_rl.engine.compiled.registers import LANE, VECTOR
+from pathnet_rl.grid import ModuleLayer
 
 Floats = NDArray[np.float32]
 

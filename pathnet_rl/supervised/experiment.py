@@ -16,14 +16,14 @@ from typing import IO, ClassVar, Self
 import numpy as np
 from pydantic import Field, TypeAdapter, model_validator
 
-from pathnet_rl import datasets
 from pathnet_rl.checkpoint import cannot_write, write_json
 from pathnet_rl.config import Settings, differences
-from pathnet_rl.datasets import ImageSet, Task
 from pathnet_rl.errors import UserError
 from pathnet_rl.run_folder import provenance
-from pathnet_rl.supervised import SupervisedArm, SupervisedConfig
-from pathnet_rl.supervised_report import SeedResult
+from pathnet_rl.supervised import datasets
+from pathnet_rl.supervised.datasets import ImageSet, Task
+from pathnet_rl.supervised.report import SeedResult
+from pathnet_rl.supervised.serial_pathnet import SupervisedArm, SupervisedConfig
 
 PAIR = re.compile(r"^(\d)-(\d)$")
 SETS_OF_TASK = {

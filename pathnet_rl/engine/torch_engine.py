@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pathnet_rl.engine.compiled.images import standardise
 from pathnet_rl.grid import Grid, ModuleLayer
-from pathnet_rl.images import standardise
-from pathnet_rl.network import PathwayWeights
+from pathnet_rl.pathway_weights import PathwayWeights
 
 Floats = NDArray[np.float32]
 

@@ -8,43 +8,16 @@ backward pass starts from it: no second forward pass.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pathnet_rl.engine.compiled.images import ImageInputs, image_dtype
+from pathnet_rl.engine.compiled.layer_loops import head_kernel, tile_positions
+from pathnet_rl.engine.compiled.layers import Layer, padded, pairs_fit, zeros
+from pathnet_rl.engine.compiled.registers import LANE, VECTOR
 from pathnet_rl.grid import Grid
-from pathnet_rl.images import ImageInputs, image_dtype
-from pathnet_rl.kernels import head_kernel, tile_positions
-from pathnet_rl.layers import Layer, padded, pairs_fit, zeros
-from pathnet_rl.registers import LANE, VECTOR
-
-
-@dataclass(frozen=True)
-class PathwayWeights:
-    """The numbers of one pathway and its head, or gradients of the same shape.
-
-    Attributes:
-        layers: per layer, [n, module_size]; trainable modules first, then frozen ones. Gradients
-            have the trainable rows only.
-        head: [head size].
-        trainable: per layer, how many of the first rows are trained.
-    """
-
-    layers: tuple[torch.Tensor, ...]
-    head: torch.Tensor
-    trainable: tuple[int, ...]
-
-    def scale_to_norm(self, limit: float) -> float:
-        """Scale gradients in place so that their global norm is at most `limit`; the norm before."""
-        tensors = (*self.layers, self.head)
-        norm = math.sqrt(sum(float(torch.dot(t.view(-1), t.view(-1))) for t in tensors))
-        if norm > limit:
-            for tensor in tensors:
-                tensor.mul_(limit / norm)
-        return norm
+from pathnet_rl.pathway_weights import PathwayWeights
 
 
 class PathwayNetwork:

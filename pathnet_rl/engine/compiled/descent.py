@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.elementwise import rectify, unrectify
-from pathnet_rl.kernels import tile_positions
-from pathnet_rl.layers import padded, zeros
-from pathnet_rl.registers import LANE, VECTOR, compiled
-from pathnet_rl.tiles import GRADIENT_POSITIONS, multiply
+from pathnet_rl.engine.compiled.elementwise import rectify, unrectify
+from pathnet_rl.engine.compiled.layer_loops import tile_positions
+from pathnet_rl.engine.compiled.layers import padded, zeros
+from pathnet_rl.engine.compiled.registers import LANE, VECTOR
+from pathnet_rl.engine.compiled.tiles import GRADIENT_POSITIONS, multiply
+from pathnet_rl.engine.compiler import compiled
 
 Floats = NDArray[np.float32]
 

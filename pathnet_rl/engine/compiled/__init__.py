@@ -1,0 +1,1 @@
+"""The compiled engine: layers as loops over small products in vector registers."""

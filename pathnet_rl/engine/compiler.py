@@ -1,0 +1,95 @@
+"""Functions compiled when they are first called, and kept from one process to the next.
+
+This file alone uses what numba does not promise to keep, and for three things:
+
+* `numba.core.caching.FunctionCache`, put where a dispatcher has its own: numba's public `cache=True` ends the
+  program on a full disk, and knows a function by the time its file was changed, whatever it is made of.
+* `numba.core.cgutils` (handed on as `cgutils`): loops and variables in LLVM's language, as numba's own
+  intrinsics write them. llvmlite's public builder has blocks and branches only.
+* `numba.config`'s CPU_FEATURES, which has no type.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import importlib.util
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import numba
+import numba.core.caching
+import numba.core.cgutils
+import numba.extending
+
+cgutils: Any = numba.core.cgutils
+intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
+
+
+def processor_features() -> set[str]:
+    """What the processor that numba compiles for can do: this one, unless numba's settings say otherwise."""
+    named = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
+    flags = llvmlite.binding.get_host_cpu_features().flatten() if named is None else named
+    return {flag[1:] for flag in flags.split(",") if flag.startswith("+")}
+
+
+class _Cache(numba.core.caching.FunctionCache):
+    """Numba's, but what cannot be written is compiled again next time: a full disk is no reason to stop."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+
+def imported_files(path: Path, package: str) -> Iterator[Path]:
+    """The files of one top-level package that a file's imports name; packages' own `__init__` too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+            # What is taken from a package may be one of its modules.
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] == package:
+                with contextlib.suppress(ModuleNotFoundError):  # A name in a module, not a module.
+                    found = importlib.util.find_spec(name)
+                    if found is not None and found.origin is not None:
+                        yield Path(found.origin)
+
+
+@functools.cache
+def revision(path: Path, package: str) -> int:
+    """A number for the code of a file and of all files of the package that it stands on, however far away."""
+    seen: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file not in seen:
+            seen.add(file)
+            waiting += imported_files(file, package)
+    return zlib.crc32(b"".join(file.read_bytes() for file in sorted(seen)))
+
+
+def compiled(function: Any, *constants: object) -> Any:
+    """Compile a function that encloses constants, when it is first called, or take it from numba's cache.
+
+    All functions of one qualified name share an index of numbered cache files, which processes write
+    without locks: what is compiled for other constants, or from other code, must have a name of its own, or
+    one may be taken for the other.
+
+    It divides as numpy does: a check for 0 in every division would keep loops from being vectorised.
+    """
+    package = function.__module__.partition(".")[0]
+    code = revision(Path(function.__code__.co_filename), package)
+    name = "_".join(str(part) for part in (function.__name__, *constants, code))
+    function.__qualname__ = name
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    with contextlib.suppress(RuntimeError):  # No folder can be written: compiled in each process.
+        dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call]
+    return dispatcher

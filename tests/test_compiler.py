@@ -1,0 +1,82 @@
+"""Compiled code is kept from process to process, and never outlives what it was made from."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from pathnet_rl.engine import compiler
+from tests.support import ROOT
+
+FILES = {
+    "made_up/__init__.py": "",
+    "made_up/kernels.py": """
+        from pathnet_rl.engine.compiler import compiled
+        from made_up.deep import parts
+
+        @compiled
+        def answer(number):
+            return number + parts.one_more()
+    """,
+    "made_up/deep/__init__.py": "",
+    "made_up/deep/parts.py": """
+        import numba.extending
+        import made_up.deep.constants
+
+        @numba.extending.register_jitable
+        def one_more():
+            return made_up.deep.constants.ONE
+    """,
+    "made_up/deep/constants.py": "ONE = 1\nUNUSED = 0\n",
+    "made_up/apart.py": "NOTHING = 0\n",
+}
+
+
+def write(folder: Path, name: str, code: str) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(re.sub(r"^ {8}", "", code, flags=re.MULTILINE))
+
+
+def run(folder: Path) -> tuple[int, int]:
+    """What a process of its own computes, and how many pieces of machine code there are then."""
+    script = "from made_up.kernels import answer; print(answer(41))"
+    paths = os.pathsep.join([str(folder), str(ROOT)])
+    environment = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(folder / "cache"),
+        "PYTHONPATH": paths,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment, cwd=folder, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return int(done.stdout), len(list((folder / "cache").rglob("*.nbc")))
+
+
+def test_a_kernel_is_compiled_anew_when_a_file_two_imports_away_changes(tmp_path: Path) -> None:
+    for name, code in FILES.items():
+        write(tmp_path, name, code)
+    assert run(tmp_path) == (42, 1)
+    assert run(tmp_path) == (42, 1)
+    write(tmp_path, "made_up/apart.py", "NOTHING = 1\n")
+    assert run(tmp_path) == (42, 1)
+    write(tmp_path, "made_up/deep/constants.py", "ONE = 2\nUNUSED = 0\n")
+    assert run(tmp_path) == (43, 2)
+
+
+def test_a_layers_loops_stand_on_every_file_that_they_are_made_of() -> None:
+    folder = ROOT / "pathnet_rl" / "engine" / "compiled"
+    wanted = {folder / name for name in ("registers.py", "tiles.py", "frame_vectors.py")}
+    seen: set[Path] = set()
+    waiting = [folder / "layer_loops.py"]
+    while waiting:
+        file = waiting.pop()
+        if file not in seen:
+            seen.add(file)
+            waiting += compiler.imported_files(file, "pathnet_rl")
+    assert wanted | {ROOT / "pathnet_rl" / "engine" / "compiler.py"} <= seen
