@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import (
-    EvaluationConfig,
     EvolutionConfig,
     GridConfig,
     LearningConfig,
-    LinearModule,
+    ReplayConfig,
     RunConfig,
 )
+from pathnet_rl.modules import LinearModule
 
 PRESETS: dict[str, tuple[str, RunConfig]] = {
     "laptop": (
@@ -65,7 +65,7 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
                 entropy_cost=0.0,
                 clip_rewards=False,
             ),
-            evaluation=EvaluationConfig(episodes=8, most_steps=500),
+            replay=ReplayConfig(episodes=8, most_steps=500),
             checkpoint_seconds=10.0,
             report_seconds=2.0,
         ),

@@ -11,14 +11,14 @@ import tyro
 from rich.console import Console
 
 from launch.display import terminal
-from launch.train import build_grid
 from pathnet_rl.arms import Arm
-from pathnet_rl.config import EvaluationConfig
+from pathnet_rl.config import ReplayConfig
 from pathnet_rl.errors import UserError
-from pathnet_rl.evaluate import greedy_returns
+from pathnet_rl.grid import build_grid
+from pathnet_rl.replay import greedy_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore
-from pathnet_rl.transfer import TaskResult
+from pathnet_rl.telemetry import TaskResult
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,10 @@ def replay(options: Options, console: Console) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         store = GridStore.create(Path(scratch) / "grid.block", grid, config.learning)
         store.load_state(tensors, state["store"])
-        evaluation = EvaluationConfig(episodes=options.episodes, most_steps=options.most_steps)
-        played = greedy_returns(store, finished_task, evaluation, config.protocol, options.seed)
+        replayed = ReplayConfig(episodes=options.episodes, most_steps=options.most_steps)
+        played = greedy_returns(
+            store, config.model_copy(update={"replay": replayed}), finished_task, options.seed
+        )
     for number, value in enumerate(played.returns, 1):
         console.print(f"episode {number}: return {value:,.1f}")
     cut = f" ({played.cut} cut at {options.most_steps:,} agent steps)" if played.cut else ""

@@ -25,8 +25,8 @@ from rich.table import Table
 
 from launch.display import terminal
 from pathnet_rl.checkpoint import cannot_write, write_json
-from pathnet_rl.config import Settings
 from pathnet_rl.errors import UserError
+from pathnet_rl.settings import Settings
 from pathnet_rl.supervised.datasets import DataMissing
 from pathnet_rl.supervised.experiment import (
     Experiment,

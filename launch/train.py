@@ -17,17 +17,16 @@ from rich.table import Table
 
 from launch.display import Display, terminal
 from launch.presets import PRESETS
-from pathnet_rl import envs
+from pathnet_rl import engine
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew
-from pathnet_rl.engine.compiled.images import image_dtype
-from pathnet_rl.engine.compiled.layers import pairs_fit
 from pathnet_rl.errors import UserError
-from pathnet_rl.grid import Grid
+from pathnet_rl.grid import Grid, build_grid
 from pathnet_rl.report import TaskSummary, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.transfer import Interrupted, TaskResult, finished_results, run
+from pathnet_rl.telemetry import TaskResult
+from pathnet_rl.transfer import Interrupted, finished_results, run
 
 
 class StopSignal:
@@ -46,27 +45,6 @@ class StopSignal:
         signal.signal(number, signal.default_int_handler)
 
 
-def build_grid(config: RunConfig) -> Grid:
-    """The grid's geometry for the configured tasks.
-
-    Raises:
-        UserError: a task is unknown, its observations do not fit the grid or the other tasks, or the
-            processor cannot do what the grid asks for.
-    """
-    described = [envs.describe(name, config.protocol) for name in config.tasks]
-    shapes = [shape for shape, _ in described]
-    for name, shape in zip(config.tasks, shapes, strict=True):
-        if shape != shapes[0]:
-            raise UserError(
-                f"{name} observes arrays of shape {shape}, but {config.tasks[0]} of {shapes[0]};"
-                " the tasks of one run share a grid and must observe the same shape"
-            )
-    grid = Grid(config.grid, shapes[0], tuple(actions for _, actions in described))
-    if len(shapes[0]) == 3 and not config.acts_grouped:
-        image_dtype(config.grid.image_precision, pairs_fit(grid.layers[0]))
-    return grid
-
-
 def train(config: RunConfig, console: Console) -> None:
     """Run the experiment that `config` describes, to its end or to Ctrl-C.
 
@@ -79,6 +57,7 @@ def train(config: RunConfig, console: Console) -> None:
         raise UserError("this machine has no GPU that torch can use; use --device cpu")
     torch.set_num_threads(1)  # As the workers: sums in another order would be other numbers.
     grid = build_grid(config)
+    engine.check(config, grid)
     folder = RunFolder(config)
     resumed = folder.open()
     try:

@@ -11,7 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pathnet_rl.config import LearningConfig
+
 Floats = NDArray[np.float32]
+
+
+@dataclass
+class Rollout:
+    """T steps in E environments, all [T, E] but `bootstrap` [E]; see `n_step_returns`."""
+
+    actions: NDArray[np.int64]
+    rewards: Floats
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    final_values: Floats
+    bootstrap: Floats
 
 
 def n_step_returns(
@@ -55,16 +69,6 @@ class Losses:
     entropy: float
 
 
-def gumbel_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Standard Gumbel numbers, float32: logits + noise is largest at an action drawn from softmax(logits).
-
-    Drawn for a whole rollout at once, they cost a third of drawing from each step's policy.
-    """
-    drawn = rng.standard_exponential(shape, dtype=np.float32)
-    # One draw in some 10 million is 0 in float32, and its logarithm would warn and be infinite.
-    return np.asarray(-np.log(np.maximum(drawn, np.finfo(np.float32).tiny)))
-
-
 def loss_gradients(
     logits: Floats,
     values: Floats,
@@ -102,3 +106,34 @@ def loss_gradients(
         entropy=float(entropy.sum()),
     )
     return gradient_logits, gradient_values, losses
+
+
+def rollout_gradients(
+    rollout: Rollout, logits: Floats, values: Floats, learning: LearningConfig
+) -> tuple[Floats, Floats, Losses]:
+    """What a rollout says about the outputs that it was acted with.
+
+    Args:
+        logits: [B, A]. values: [B]. Not finite numbers lead to gradients that are not finite either.
+
+    Returns:
+        As `loss_gradients`, of the n-step returns of the rollout's rewards, clipped if so configured.
+    """
+    rewards = rollout.rewards.clip(-1.0, 1.0) if learning.clip_rewards else rollout.rewards
+    returns = n_step_returns(
+        rewards,
+        rollout.terminated,
+        rollout.truncated,
+        rollout.final_values,
+        rollout.bootstrap,
+        learning.discount,
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        return loss_gradients(
+            logits,
+            values,
+            rollout.actions.reshape(-1),
+            returns.reshape(-1),
+            learning.entropy_cost,
+            learning.value_weight,
+        )

@@ -1,48 +1,21 @@
-"""Configuration: typed, validated, frozen, and the same when written to JSON and read back.
+"""The configuration of a run of the games, section by section.
 
 Units: `agent_steps` are decisions (after the frame skip), one emulator frame skip each.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
+from pathnet_rl.modules import ATARI_LAYERS, CustomModule, Module, from_text
+from pathnet_rl.settings import Settings
 
 Protocol = Literal["dqn", "machado"]
 MOST_AGENT_STEPS = 10**15
-
-
-class Settings(BaseModel):
-    """Unknown fields are refused and values cannot be changed after validation.
-
-    Raises:
-        UserError: a value makes no sense.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    section: ClassVar[str] = ""
-    """Where the fields are found on the command line and in config.json."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _refuse_in_one_line(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        # Raised from here and not as a ValueError, it passes the command line's parser untouched.
-        try:
-            return validate(value)
-        except ValidationError as error:
-            raise UserError(one_line(error, cls.section)) from error
 
 
 def check_width(width: int, modules: int) -> None:
@@ -56,46 +29,6 @@ def check_width(width: int, modules: int) -> None:
             f"a pathway cannot be wider than the grid: width N = {width} is more than"
             f" modules M = {modules}"
         )
-
-
-def one_line(error: ValidationError, section: str) -> str:
-    """What pydantic found wrong with the fields of a section, in one line."""
-    found = []
-    for detail in error.errors():
-        where = ".".join(str(part) for part in (section, *detail["loc"]) if part != "")
-        message = detail["msg"].removeprefix("Value error, ")
-        given = f", got {detail['input']!r}" if detail["loc"] else ""
-        found.append(f"{where + ': ' if where else ''}{message}{given}")
-    return "; ".join(found)
-
-
-class ConvModule(Settings):
-    """A convolutional module: valid padding, then ReLU."""
-
-    section = "grid.layers"
-    kind: Literal["conv"] = "conv"
-    kernels: int = Field(8, ge=1)
-    size: int = Field(3, ge=1)
-    stride: int = Field(1, ge=1)
-
-
-class LinearModule(Settings):
-    """A linear module, then ReLU."""
-
-    section = "grid.layers"
-    kind: Literal["linear"] = "linear"
-    units: int = Field(50, ge=1)
-
-
-Module = Annotated[ConvModule | LinearModule, Field(discriminator="kind")]
-
-ATARI_LAYERS: tuple[ConvModule | LinearModule, ...] = (
-    ConvModule(kernels=8, size=8, stride=4),
-    ConvModule(kernels=8, size=4, stride=2),
-    ConvModule(kernels=8, size=3, stride=1),
-    LinearModule(units=50),
-)
-"""The Atari grid of the paper: 84 -> 20 -> 9 -> 7, flat 392, then 50."""
 
 
 class GridConfig(Settings):
@@ -115,6 +48,13 @@ class GridConfig(Settings):
     image_precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Numbers of the first convolution: bfloat16 takes half the time on processors that multiply it
     (auto asks the processor); weights, gradients and everything else are float32."""
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _from_text(cls, layers: Any) -> Any:
+        if not isinstance(layers, (list, tuple)):
+            return layers
+        return [from_text(layer) if isinstance(layer, str) else layer for layer in layers]
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -164,10 +104,10 @@ class LearningConfig(Settings):
     """Clip rewards to [-1, 1] for learning; fitness and reports use raw returns."""
 
 
-class EvaluationConfig(Settings):
-    """Greedy evaluation of a finished task's best pathway."""
+class ReplayConfig(Settings):
+    """Finished tasks are played again, greedily, by the pathway that was best in each."""
 
-    section = "evaluation"
+    section = "replay"
     episodes: int = Field(4, ge=1)
     """Episodes, one in each of as many environments."""
     most_steps: int = Field(5000, ge=1)
@@ -195,7 +135,7 @@ class RunConfig(Settings):
     grid: GridConfig = GridConfig()
     evolution: EvolutionConfig = EvolutionConfig()
     learning: LearningConfig = LearningConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    replay: ReplayConfig = ReplayConfig()
     checkpoint_seconds: float = Field(60.0, gt=0.0)
     """Seconds between two checkpoints."""
     checkpoints_kept: int = Field(3, ge=1)
@@ -203,13 +143,24 @@ class RunConfig(Settings):
     """Seconds between two reports to TensorBoard."""
     folder: str = "runs"
     """Where run folders are made."""
+    engine: Literal["auto", "compiled", "torch"] = "auto"
+    """What computes with weights: compiled (the fast one: convolutions and linear modules, on the CPU), or
+    torch (the plain one: any module, any device). auto is compiled wherever that can do it."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where pathways act and learn. On a GPU (cuda) they are always grouped."""
     grouped: bool = False
-    """Let all pathways of a worker act and learn together, each layer one grouped call: what keeps a GPU
-    busy, and slower than one after another on a CPU."""
+    """Let all pathways of a worker act and learn together: what keeps a GPU busy, and slower than one after
+    another on a CPU. For the torch engine."""
     serial: bool = False
     """Run every role in this process, without ray and bit-reproducibly."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older_names(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "evaluation" in value and "replay" not in value:
+            value = {**value, "replay": value["evaluation"]}
+            del value["evaluation"]
+        return value
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -229,11 +180,28 @@ class RunConfig(Settings):
             )
         if len(set(self.arms)) < len(self.arms):
             raise UserError("an arm is named twice")
+        if self.engine == "compiled" and self._only_torch:
+            raise UserError(f"the compiled engine has no {self._only_torch[0]}; use --engine torch")
         return self
 
     def steps_of(self, task: int) -> int:
         """The agent steps of one task."""
         return self.agent_steps[task if len(self.agent_steps) > 1 else 0]
+
+    @property
+    def engine_name(self) -> Literal["compiled", "torch"]:
+        """The engine that is used: `engine`, or what auto stands for."""
+        if self.engine == "auto":
+            return "torch" if self._only_torch else "compiled"
+        return self.engine
+
+    @property
+    def _only_torch(self) -> list[str]:
+        """What this configuration asks for that only the torch engine has."""
+        kinds = [m.kind for m in self.grid.layers if isinstance(m, CustomModule)]
+        asked = [f"modules of the kind {kind}" for kind in kinds]
+        asked += ["GPU (--device cuda)"] if self.device == "cuda" else []
+        return asked + (["way to group pathways (--grouped)"] if self.grouped else [])
 
     @property
     def acts_grouped(self) -> bool:
@@ -256,23 +224,10 @@ MAY_CHANGE = frozenset(
         "checkpoints_kept",
         "report_seconds",
         "folder",
+        "engine",
         "device",
+        "grouped",
         "serial",
     }
 )
-"""Fields that say where and how often, not what: a run may be resumed with others."""
-
-
-def differences(old: Settings, new: Settings, may_change: frozenset[str] = MAY_CHANGE) -> list[str]:
-    """One line for each field that makes `new` another experiment than `old`."""
-    lines: list[str] = []
-
-    def compare(path: str, before: Any, after: Any) -> None:
-        if isinstance(before, dict) and isinstance(after, dict):
-            for key in sorted(before.keys() | after.keys()):
-                compare(f"{path}.{key}" if path else key, before.get(key), after.get(key))
-        elif before != after and path not in may_change:
-            lines.append(f"{path}: was {before}, is now {after}")
-
-    compare("", old.model_dump(mode="json"), new.model_dump(mode="json"))
-    return lines
+"""Fields that say where, how often and by what, not what: a run may be resumed with others."""

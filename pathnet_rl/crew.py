@@ -1,10 +1,11 @@
-"""The crew: what the outermost loop of a run (transfer.py) needs of those who do the work.
+"""The crew: the roles of a run, as they see one another and as the outermost loop (transfer.py) sees them.
 
 `workers.serial` has them in one process, `workers.ray_crew` on a cluster.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,12 +13,40 @@ import torch
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.genotype import ActiveModules, Genotype
+from pathnet_rl.grid import Grid
+from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import PopulationSnapshot
+from pathnet_rl.telemetry import PopulationSnapshot, Report, Telemetry
+
+
+class Store(Protocol):
+    """The grid's numbers as a worker sees them: `GridStore` on the server's node, `RemoteStore` elsewhere."""
+
+    grid: Grid
+
+    @property
+    def task(self) -> int: ...
+    @property
+    def agent_steps(self) -> int: ...
+    @property
+    def over(self) -> bool: ...
+    @property
+    def stopped(self) -> bool: ...
+    @property
+    def frozen(self) -> ActiveModules: ...
+    def pull(self, task: int, path: ActiveModules, always: ActiveModules) -> PathwayWeights: ...
+    def push(
+        self,
+        task: int,
+        path: ActiveModules,
+        gradients: PathwayWeights,
+        agent_steps: int,
+        worker: int,
+    ) -> None: ...
 
 
 class Server(Protocol):
-    """The parameter server, as the driver sees it."""
+    """The parameter server: it alone draws, freezes, re-initialises, saves, restores."""
 
     def begin_first_task(self, task: int) -> None: ...
     def begin_next_task(self, task: int, path: ActiveModules) -> None: ...
@@ -26,9 +55,11 @@ class Server(Protocol):
 
 
 class Coordinator(Protocol):
-    """The tournament coordinator, as the driver sees it."""
+    """The tournament coordinator. Workers ask for genotypes and compete; the rest is the driver's."""
 
     def begin_task(self) -> None: ...
+    def genotypes(self, pathways: Sequence[int]) -> list[Genotype]: ...
+    def compete(self, pathway: int, fitness: float) -> Genotype: ...
     def chosen(self) -> tuple[Genotype, float]: ...
     def snapshot(self) -> PopulationSnapshot: ...
     def state(self) -> dict[str, Any]: ...
@@ -36,20 +67,12 @@ class Coordinator(Protocol):
 
 
 class Hub(Protocol):
-    """The metrics hub, as the driver sees it."""
+    """The metrics hub. What workers have seen reaches `record`; the rest is the driver's."""
 
     def begin_task(self, task: int, agent_steps: int) -> None: ...
+    def record(self, telemetry: Telemetry) -> None: ...
     def mean_return(self) -> float | None: ...
-    def report(
-        self,
-        agent_steps: int,
-        updates: int,
-        learning_rate: float,
-        rate: float,
-        restarts: int,
-        frozen: ActiveModules,
-        population: PopulationSnapshot,
-    ) -> None: ...
+    def report(self, report: Report) -> None: ...
     def state(self) -> dict[str, Any]: ...
     def load_state(self, state: dict[str, Any]) -> None: ...
 

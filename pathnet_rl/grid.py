@@ -21,54 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from pathnet_rl.config import ConvModule, GridConfig
+from pathnet_rl import envs
+from pathnet_rl.config import GridConfig, RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules
-
-
-@dataclass(frozen=True)
-class ModuleLayer:
-    """The shape of every module of one layer.
-
-    `input_shape` and `output_shape` are (height, width, channels) for convolutions and
-    (features,) for linear layers; `start` is where the layer begins in the block.
-    """
-
-    start: int
-    modules: int
-    weight_shape: tuple[int, ...]
-    stride: int
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-
-    @property
-    def convolutional(self) -> bool:
-        return len(self.weight_shape) == 4
-
-    @property
-    def outputs(self) -> int:
-        """Kernels of a convolution, units of a linear layer."""
-        return self.weight_shape[0]
-
-    @property
-    def weights(self) -> int:
-        """Numbers in a module before its biases."""
-        return math.prod(self.weight_shape)
-
-    @property
-    def module_size(self) -> int:
-        """Numbers in a module: weights and biases."""
-        return self.weights + self.outputs
-
-    @property
-    def fan_in(self) -> int:
-        return math.prod(self.weight_shape[1:])
-
-    def rows(self, block: torch.Tensor) -> torch.Tensor:
-        """The layer's modules as a view of the block, shape [M, module_size]."""
-        return block[self.start : self.start + self.modules * self.module_size].view(
-            self.modules, self.module_size
-        )
+from pathnet_rl.module_layer import ModuleLayer, place_layer
 
 
 @dataclass(frozen=True)
@@ -118,33 +75,12 @@ class Grid:
         else:
             shape = self.observation_shape
         for depth, module in enumerate(self.config.layers):
-            if isinstance(module, ConvModule):
-                if len(shape) != 3 or min(shape[:2]) < module.size:
-                    raise UserError(
-                        f"layer {depth} of the grid is a {module.size}x{module.size} convolution, which does"
-                        f" not fit an input of shape {shape}"
-                        f" (observations are {self.observation_shape}); choose a grid of"
-                        f" {'smaller kernels' if len(shape) == 3 else 'linear modules'}"
-                    )
-                out = tuple((side - module.size) // module.stride + 1 for side in shape[:2])
-                layer = ModuleLayer(
-                    start,
-                    self.config.modules,
-                    (module.kernels, shape[2], module.size, module.size),
-                    module.stride,
-                    shape,
-                    (*out, module.kernels),
-                )
-            else:
-                features = math.prod(shape)
-                layer = ModuleLayer(
-                    start,
-                    self.config.modules,
-                    (module.units, features),
-                    1,
-                    (features,),
-                    (module.units,),
-                )
+            try:
+                layer = place_layer(module, start, self.config.modules, shape)
+            except UserError as error:
+                raise UserError(
+                    f"layer {depth} of the grid (observations are {self.observation_shape}): {error}"
+                ) from error
             layers.append(layer)
             start += layer.modules * layer.module_size
             shape = layer.output_shape
@@ -202,16 +138,16 @@ class Grid:
             "actions": list(self.actions),
             "modules": self.modules,
             "width": self.config.width,
-            "layers": [[*layer.weight_shape, layer.stride] for layer in self.layers],
+            "layers": [layer.describe() for layer in self.layers],
         }
 
     def initialise_modules(
         self, block: torch.Tensor, chosen: ActiveModules, rng: np.random.Generator
     ) -> None:
-        """Draw the chosen modules anew: weights and biases uniform in +-1/sqrt(fan in)."""
+        """Draw the chosen modules anew."""
         for layer, modules in zip(self.layers, chosen, strict=True):
             for module in modules:
-                fill_uniform(layer.rows(block)[module], layer.fan_in, rng)
+                layer.rows(block)[module] = layer.draw(rng)
 
     def initialise_head(self, block: torch.Tensor, task: int) -> None:
         """A new head is all zeros: a uniform policy and a value of 0.
@@ -226,8 +162,18 @@ class Grid:
         return (tuple(range(self.modules)),) * self.depth
 
 
-def fill_uniform(numbers: torch.Tensor, fan_in: int, rng: np.random.Generator) -> None:
-    """Torch's default initialisation, as A3C used it: uniform in +-1/sqrt(fan in)."""
-    bound = 1.0 / math.sqrt(fan_in)
-    drawn = rng.uniform(-bound, bound, size=tuple(numbers.shape)).astype(np.float32)
-    numbers.copy_(torch.from_numpy(drawn))
+def build_grid(config: RunConfig) -> Grid:
+    """The grid's geometry for the configured tasks.
+
+    Raises:
+        UserError: a task is unknown, or its observations do not fit the grid or the other tasks.
+    """
+    described = [envs.describe(name, config.protocol) for name in config.tasks]
+    shapes = [shape for shape, _ in described]
+    for name, shape in zip(config.tasks, shapes, strict=True):
+        if shape != shapes[0]:
+            raise UserError(
+                f"{name} observes arrays of shape {shape}, but {config.tasks[0]} of {shapes[0]};"
+                " the tasks of one run share a grid and must observe the same shape"
+            )
+    return Grid(config.grid, shapes[0], tuple(actions for _, actions in described))

@@ -6,14 +6,27 @@ optimizer, so this one is written out.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pathnet_rl.engine.compiler import compiled
-
 Floats = NDArray[np.float32]
+
+
+class RMSPropStep(Protocol):
+    """`shared_rmsprop`, or what does the same faster."""
+
+    def __call__(
+        self,
+        parameters: Floats,
+        squares: Floats,
+        rows: NDArray[np.int64],
+        gradients: Floats,
+        rate: float,
+        decay: float,
+        epsilon: float,
+    ) -> None: ...
 
 
 def shared_rmsprop(
@@ -31,28 +44,10 @@ def shared_rmsprop(
         parameters: theta, [M, size]. squares: g, the running mean of squared gradients, same shape.
         rows: which of the M rows to step, n of them. gradients: d, [n, size].
     """
-    constants = np.float32(rate), np.float32(decay), np.float32(epsilon)
-    _step_rows(parameters, squares, rows, gradients, *constants)
-
-
-@compiled
-def _step_rows(
-    parameters: Any,
-    squares: Any,
-    rows: Any,
-    gradients: Any,
-    rate: np.float32,
-    decay: np.float32,
-    epsilon: np.float32,
-) -> None:
-    """`shared_rmsprop`, in one pass over memory."""
-    rest = np.float32(1.0) - decay
-    for n in range(len(rows)):
-        theta, mean, gradient = parameters[rows[n]], squares[rows[n]], gradients[n]
-        for i in range(len(gradient)):
-            square = decay * mean[i] + rest * gradient[i] * gradient[i]
-            mean[i] = square
-            theta[i] -= rate * gradient[i] / np.sqrt(square + epsilon)
+    kept = np.float32(decay)
+    mean = kept * squares[rows] + (np.float32(1.0) - kept) * gradients * gradients
+    squares[rows] = mean
+    parameters[rows] -= np.float32(rate) * gradients / np.sqrt(mean + np.float32(epsilon))
 
 
 def annealed(rate: float, done: int, total: int) -> float:

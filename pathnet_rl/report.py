@@ -19,7 +19,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.metrics import area_under_curve, learning_curve, mean_of_last, speedup
 from pathnet_rl.pictures import draw_curves
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.transfer import TaskResult
+from pathnet_rl.telemetry import TaskResult
 
 
 @dataclass(frozen=True)

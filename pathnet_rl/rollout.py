@@ -12,40 +12,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pathnet_rl.a3c import gumbel_noise
-from pathnet_rl.engine.compiled.network import PathwayNetwork
-from pathnet_rl.engine.torch_engine import GroupedNetwork
+from pathnet_rl.a3c import Rollout
+from pathnet_rl.engine import Engine
 from pathnet_rl.envs import Environments
+from pathnet_rl.telemetry import Episode
 
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Episode:
-    """A finished episode: its raw return, its length in agent steps, the environment it was in.
-
-    `whole` is False for an episode that another genotype began.
-    """
-
-    episode_return: float
-    length: int
-    environment: int
-    whole: bool
-
-
 @dataclass
-class Rollout:
-    """What T steps in E environments brought; the arguments of `a3c.n_step_returns`.
+class Collected(Rollout):
+    """A rollout, the episodes that ended in it, and the CPU-seconds that the environments took."""
 
-    `environment_seconds` are the CPU-seconds that the environments took.
-    """
-
-    actions: NDArray[np.int64]
-    rewards: Floats
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    final_values: Floats
-    bootstrap: Floats
     environment_seconds: float = 0.0
     episodes: list[Episode] = field(default_factory=list)
 
@@ -68,23 +46,10 @@ class RolloutCollector:
         """Another genotype acts from here on: episodes under way are not wholly its own."""
         self._whole[:] = self._lengths == 0
 
-    def collect(self, network: PathwayNetwork, steps: int, rng: np.random.Generator) -> Rollout:
-        """T = `steps` steps with the pathway that is loaded in `network`."""
-        self.begin(steps, rng)
-        for step in range(steps):
-            logits, _ = network.forward(self.observations, step)
-            cut = self.take(step, logits)
-            if cut is not None:
-                # The spare step T is free until the bootstrap value is computed there.
-                _, values = network.forward(cut, steps)
-                self.value_cut_episodes(step, values)
-        _, values = network.forward(self.observations, steps)
-        return self.finish(values)
-
     def begin(self, steps: int, rng: np.random.Generator) -> None:
         """Begin a rollout of T = `steps` steps: T times `take`, then `finish`."""
         shape = (steps, self.environments.count)
-        self._rollout = Rollout(
+        self._rollout = Collected(
             actions=np.empty(shape, dtype=np.int64),
             rewards=np.empty(shape, dtype=np.float32),
             terminated=np.empty(shape, dtype=np.bool_),
@@ -121,7 +86,7 @@ class RolloutCollector:
         """The values [E] of what the last `take` returned."""
         self._rollout.final_values[step] = values
 
-    def finish(self, values: Floats) -> Rollout:
+    def finish(self, values: Floats) -> Collected:
         """The rollout, given the values [E] of `observations`."""
         self._rollout.bootstrap[:] = values
         return self._rollout
@@ -141,26 +106,37 @@ class RolloutCollector:
         self.environments.close()
 
 
-def collect_together(
+def collect(
     collectors: Sequence[RolloutCollector],
-    network: GroupedNetwork,
+    engine: Engine,
     steps: int,
     generators: Sequence[np.random.Generator],
-) -> list[Rollout]:
-    """`RolloutCollector.collect` for all pathways that are loaded in `network`, step by step together."""
+) -> list[Collected]:
+    """T = `steps` steps with each of the G pathways that are loaded in the engine, side by side."""
     for collector, rng in zip(collectors, generators, strict=True):
         collector.begin(steps, rng)
     for step in range(steps):
-        logits, _ = network.forward([c.observations for c in collectors], step)
-        cut = [c.take(step, logits[group]) for group, c in enumerate(collectors)]
+        logits, _ = engine.forward([c.observations for c in collectors], step)
+        cut = [c.take(step, logits[pathway]) for pathway, c in enumerate(collectors)]
         if any(observations is not None for observations in cut):
             filled = [
                 c.observations if observations is None else observations
                 for c, observations in zip(collectors, cut, strict=True)
             ]
-            _, values = network.forward(filled, steps)
-            for group, (collector, observations) in enumerate(zip(collectors, cut, strict=True)):
+            # The spare step T is free until the bootstrap value is computed there.
+            _, values = engine.forward(filled, steps)
+            for pathway, (collector, observations) in enumerate(zip(collectors, cut, strict=True)):
                 if observations is not None:
-                    collector.value_cut_episodes(step, values[group])
-    _, values = network.forward([c.observations for c in collectors], steps)
-    return [c.finish(values[group]) for group, c in enumerate(collectors)]
+                    collector.value_cut_episodes(step, values[pathway])
+    _, values = engine.forward([c.observations for c in collectors], steps)
+    return [c.finish(values[pathway]) for pathway, c in enumerate(collectors)]
+
+
+def gumbel_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Standard Gumbel numbers, float32: logits + noise is largest at an action drawn from softmax(logits).
+
+    Drawn for a whole rollout at once, they cost a third of drawing from each step's policy.
+    """
+    drawn = rng.standard_exponential(shape, dtype=np.float32)
+    # One draw in some 10 million is 0 in float32, and its logarithm would warn and be infinite.
+    return np.asarray(-np.log(np.maximum(drawn, np.finfo(np.float32).tiny)))

@@ -25,9 +25,10 @@ from pydantic import ValidationError
 
 from pathnet_rl import checkpoint
 from pathnet_rl.arms import Arm
-from pathnet_rl.config import RunConfig, differences
+from pathnet_rl.config import MAY_CHANGE, RunConfig
 from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
+from pathnet_rl.settings import differences
 
 STATE_KEYS = frozenset({"finished", "store", "coordinator", "hub", "results"})
 """What a checkpoint of a run says, beside its numbers."""
@@ -90,7 +91,7 @@ class RunFolder:
                 f"{self.path} is not empty and has no readable config.json: it is half-written or no"
                 " run; delete it or choose another --name"
             ) from error
-        changed = differences(old, self.config)
+        changed = differences(old, self.config, MAY_CHANGE)
         if changed and not any(self.path.glob("checkpoints/*/*")):
             # An earlier start came to nothing before it had learned anything: there is nothing to lose.
             return self._begin()

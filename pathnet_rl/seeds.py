@@ -21,8 +21,8 @@ class Owner(IntEnum):
     """The coordinator: populations, rivals, mutations."""
     ACTING = 2
     """One pathway's actions and environments, one stream a pathway, task and start of a worker."""
-    EVALUATION = 3
-    """Greedy evaluation's environments."""
+    REPLAY = 3
+    """The environments in which finished tasks are played again."""
 
 
 def seed_sequence(seed: int, arm: Arm, owner: Owner, *key: int) -> np.random.SeedSequence:

@@ -23,7 +23,7 @@ from pathnet_rl.config import LearningConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, difference, union
 from pathnet_rl.grid import Grid
-from pathnet_rl.optimizer import annealed, shared_rmsprop
+from pathnet_rl.optimizer import RMSPropStep, annealed, shared_rmsprop
 from pathnet_rl.pathway_weights import PathwayWeights
 
 Floats = NDArray[np.float32]
@@ -40,18 +40,26 @@ class StaleTaskError(Exception):
 
 
 class GridStore:
-    """The block and its verbs: pull, push, freeze, reinitialise, begin_task, state, load_state.
+    """The block and its verbs: pull, push, freeze, initialise, begin_task, state, load_state.
 
     Open one per process with `create` (the owner) or `open` (everybody else on the node).
+
+    Args:
+        step: the optimizer's; an engine has a faster one (`engine.rmsprop_step`).
 
     Raises:
         UserError: the file is of another layout, or cannot be created.
     """
 
     def __init__(
-        self, path: Path, grid: Grid, learning: LearningConfig, buffer: NDArray[np.uint8]
+        self,
+        path: Path,
+        grid: Grid,
+        learning: LearningConfig,
+        buffer: NDArray[np.uint8],
+        step: RMSPropStep,
     ) -> None:
-        self.path, self.grid, self.learning = path, grid, learning
+        self.path, self.grid, self.learning, self._step = path, grid, learning, step
         frozen = grid.depth * grid.modules
         header = _header_numbers(grid)
         self._header = buffer[: header * 8].view(np.int64)
@@ -72,7 +80,13 @@ class GridStore:
         ]
 
     @classmethod
-    def create(cls, path: Path, grid: Grid, learning: LearningConfig) -> GridStore:
+    def create(
+        cls,
+        path: Path,
+        grid: Grid,
+        learning: LearningConfig,
+        step: RMSPropStep = shared_rmsprop,
+    ) -> GridStore:
         """A new block of zeros at task 0, in place of whatever lay at `path`."""
         size = _file_size(grid)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,12 +103,18 @@ class GridStore:
             ) from error
         finally:
             os.close(descriptor)
-        store = cls(path, grid, learning, np.memmap(path, dtype=np.uint8, mode="r+"))
+        store = cls(path, grid, learning, np.memmap(path, dtype=np.uint8, mode="r+"), step)
         store._header[[_MAGIC, _VERSION, _SIZE]] = (MAGIC, LAYOUT_VERSION, grid.size)
         return store
 
     @classmethod
-    def open(cls, path: Path, grid: Grid, learning: LearningConfig) -> GridStore:
+    def open(
+        cls,
+        path: Path,
+        grid: Grid,
+        learning: LearningConfig,
+        step: RMSPropStep = shared_rmsprop,
+    ) -> GridStore:
         """The block that the owner created at `path`."""
         buffer = np.memmap(path, dtype=np.uint8, mode="r+")
         if len(buffer) != _file_size(grid):
@@ -102,7 +122,7 @@ class GridStore:
                 f"{path} has {len(buffer)} bytes where this grid takes {_file_size(grid)}:"
                 " it is of another layout"
             )
-        store = cls(path, grid, learning, buffer)
+        store = cls(path, grid, learning, buffer, step)
         found = tuple(int(n) for n in store._header[[_MAGIC, _VERSION, _SIZE]])
         if found != (MAGIC, LAYOUT_VERSION, grid.size):
             raise UserError(f"{path} is not a grid of layout version {LAYOUT_VERSION}")
@@ -216,7 +236,7 @@ class GridStore:
             blocks: tuple[Floats, Floats], rows: Iterable[int], gradient: torch.Tensor
         ) -> None:
             numbers = np.fromiter(rows, np.int64)
-            shared_rmsprop(*blocks, numbers, gradient.numpy(), rate, decay, epsilon)
+            self._step(*blocks, numbers, gradient.numpy(), rate, decay, epsilon)
 
         for blocks, modules, gradient in zip(self._rows, learned, gradients.layers, strict=True):
             step(blocks, modules, gradient)

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pathnet_rl.a3c import Losses
 from pathnet_rl.genotype import ActiveModules, Genotype
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A finished episode: its raw return, its length in agent steps, the environment it was in.
+
+    `whole` is False for an episode that another genotype began.
+    """
+
+    episode_return: float
+    length: int
+    environment: int
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,29 @@ class Telemetry:
     store_seconds: float = 0.0
     episodes: list[EpisodeRecord] = field(default_factory=list)
 
+    def add_update(self, samples: int, episodes: Sequence[Episode], agent_steps: int) -> None:
+        """Count a rollout that was pushed; `agent_steps` are the task's after the push."""
+        self.updates += 1
+        self.samples += samples
+        for episode in episodes:
+            record = EpisodeRecord(agent_steps, episode.episode_return, episode.length)
+            self.episodes.append(record)
+
+    def add_losses(self, losses: Losses) -> None:
+        """Add those of a rollout."""
+        self.policy_loss += losses.policy
+        self.value_loss += losses.value
+        self.entropy += losses.entropy
+
+    def add_times(
+        self, pulling: float, acting: float, learning: float, pushing: float, environments: float
+    ) -> None:
+        """Add CPU-seconds; those of the environments are part of `acting` here."""
+        self.environment_seconds += environments
+        self.acting_seconds += acting - environments
+        self.learning_seconds += learning
+        self.store_seconds += pulling + pushing
+
 
 @dataclass(frozen=True)
 class PopulationSnapshot:
@@ -56,6 +95,24 @@ class PopulationSnapshot:
     evaluations: int
     overwrites: int
     mutated_genes: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the current task stands: a point of every tag of TensorBoard, beside what workers have told.
+
+    Attributes:
+        agent_steps, updates: done in this task by all workers. learning_rate: at this moment.
+        rate: agent steps a second since the last report. restarts: of workers, since the command was given.
+    """
+
+    agent_steps: int
+    updates: int
+    learning_rate: float
+    rate: float
+    restarts: int
+    frozen: ActiveModules
+    population: PopulationSnapshot
 
 
 @dataclass(frozen=True)
@@ -76,3 +133,47 @@ class FinishedTask:
     path: ActiveModules
     always: ActiveModules
     fitness: float
+
+
+@dataclass(frozen=True)
+class GreedyReturns:
+    """One return an episode; `cut` of them were stopped at the limit of agent steps."""
+
+    returns: tuple[float, ...]
+    cut: int
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.returns))
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A finished task and its greedy returns, right after it and after all tasks of its arm."""
+
+    finished: FinishedTask
+    after_task: GreedyReturns
+    after_all: GreedyReturns | None = None
+
+    @property
+    def forgetting(self) -> float | None:
+        """How much greedy return was lost to later tasks; None until they are done."""
+        return None if self.after_all is None else self.after_task.mean - self.after_all.mean
+
+    def state(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> TaskResult:
+        """What `state` returned."""
+        fields = dict(state["finished"])
+        for name in ("path", "always"):
+            fields[name] = tuple(tuple(layer) for layer in fields[name])
+
+        def returns(value: dict[str, Any] | None) -> GreedyReturns | None:
+            return GreedyReturns(tuple(value["returns"]), value["cut"]) if value else None
+
+        after_task = returns(state["after_task"])
+        assert after_task is not None
+        return cls(FinishedTask(**fields), after_task, returns(state["after_all"]))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -16,44 +15,12 @@ import torch
 from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew, Display, Progress
-from pathnet_rl.evaluate import GreedyReturns, greedy_returns
 from pathnet_rl.genotype import no_modules
+from pathnet_rl.replay import greedy_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import FinishedTask
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """A finished task and its greedy returns, right after it and after all tasks of its arm."""
-
-    finished: FinishedTask
-    after_task: GreedyReturns
-    after_all: GreedyReturns | None = None
-
-    @property
-    def forgetting(self) -> float | None:
-        """How much greedy return was lost to later tasks; None until they are done."""
-        return None if self.after_all is None else self.after_task.mean - self.after_all.mean
-
-    def state(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> TaskResult:
-        """What `state` returned."""
-        fields = dict(state["finished"])
-        for name in ("path", "always"):
-            fields[name] = tuple(tuple(layer) for layer in fields[name])
-
-        def returns(value: dict[str, Any] | None) -> GreedyReturns | None:
-            return GreedyReturns(tuple(value["returns"]), value["cut"]) if value else None
-
-        after_task = returns(state["after_task"])
-        assert after_task is not None
-        return cls(FinishedTask(**fields), after_task, returns(state["after_all"]))
+from pathnet_rl.telemetry import FinishedTask, GreedyReturns, Report, TaskResult
 
 
 class Interrupted(Exception):
@@ -105,7 +72,7 @@ class ArmRun:
             self._crew.coordinator.begin_task()
             self._crew.hub.begin_task(task, 0)
         self._results = [
-            TaskResult(r.finished, r.after_task, self._evaluate(r.finished)) for r in self._results
+            TaskResult(r.finished, r.after_task, self._replay(r.finished)) for r in self._results
         ]
         self._save("2-finished")
         return self._results
@@ -172,13 +139,15 @@ class ArmRun:
     def _report(self, rate: float) -> None:
         store = self._crew.store
         self._crew.hub.report(
-            store.agent_steps,
-            store.updates,
-            store.learning_rate,
-            rate,
-            self._crew.restarts,
-            store.frozen,
-            self._crew.coordinator.snapshot(),
+            Report(
+                agent_steps=store.agent_steps,
+                updates=store.updates,
+                learning_rate=store.learning_rate,
+                rate=rate,
+                restarts=self._crew.restarts,
+                frozen=store.frozen,
+                population=self._crew.coordinator.snapshot(),
+            )
         )
 
     def _finish_task(self, task: int) -> TaskResult:
@@ -193,19 +162,13 @@ class ArmRun:
             store.frozen if frozen_active else no_modules(store.grid.depth),
             fitness,
         )
-        return TaskResult(finished, self._evaluate(finished))
+        return TaskResult(finished, self._replay(finished))
 
-    def _evaluate(self, finished: FinishedTask) -> GreedyReturns:
-        sequence = seed_sequence(
-            self._config.seed, Arm.PATHNET, Owner.EVALUATION, finished.task
-        )  # The same episodes for every arm.
-        return greedy_returns(
-            self._crew.store,
-            finished,
-            self._config.evaluation,
-            self._config.protocol,
-            environment_seed(sequence),
-        )
+    def _replay(self, finished: FinishedTask) -> GreedyReturns:
+        # The same episodes for every arm.
+        sequence = seed_sequence(self._config.seed, Arm.PATHNET, Owner.REPLAY, finished.task)
+        seed = environment_seed(sequence)
+        return greedy_returns(self._crew.store, self._config, finished, seed)
 
     def _save(self, phase: str) -> None:
         hub = self._crew.hub.state()

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pathnet_rl.genotype import ActiveModules, union
 from pathnet_rl.grid import Grid
+from pathnet_rl.module_layer import AffineLayer
 
 
 def naive_outputs(
@@ -30,6 +31,7 @@ def naive_outputs(
         else:
             current = current / 255
     for depth, (layer, modules) in enumerate(zip(grid.layers, union(path, always), strict=True)):
+        assert isinstance(layer, AffineLayer)
         if not layer.convolutional and current.ndim == 4:
             current = current.permute(0, 2, 3, 1).flatten(1)
         outputs = []

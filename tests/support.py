@@ -12,24 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from launch.train import build_grid
 from pathnet_rl import transfer
 from pathnet_rl.arms import Arm
-from pathnet_rl.config import (
-    EvaluationConfig,
-    EvolutionConfig,
-    GridConfig,
-    LearningConfig,
-    LinearModule,
-    RunConfig,
-)
+from pathnet_rl.config import EvolutionConfig, GridConfig, LearningConfig, ReplayConfig, RunConfig
 from pathnet_rl.crew import Crew, Progress
 from pathnet_rl.genotype import ActiveModules
-from pathnet_rl.grid import Grid
+from pathnet_rl.grid import Grid, build_grid
+from pathnet_rl.modules import LinearModule
 from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore
-from pathnet_rl.transfer import TaskResult
+from pathnet_rl.telemetry import TaskResult
 from workers.pathway_worker import PathwayWorker
 from workers.serial import SerialCrew
 
@@ -51,7 +44,7 @@ def tiny_config(folder: Path, **changes: Any) -> RunConfig:
         "learning": LearningConfig(
             learning_rate=5e-3, rmsprop_epsilon=0.01, rollout_steps=8, environments=2
         ),
-        "evaluation": EvaluationConfig(episodes=3, most_steps=200),
+        "evaluation": ReplayConfig(episodes=3, most_steps=200),
         "checkpoint_seconds": 1000.0,
         "checkpoints_kept": 100,
         "report_seconds": 1000.0,

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pathnet_rl.a3c import Floats, gumbel_noise, loss_gradients, n_step_returns
-from tests.support import chi_square
+from pathnet_rl.a3c import Floats, loss_gradients, n_step_returns
 
 
 def literal_return(
@@ -160,14 +159,3 @@ def test_extreme_logits_give_finite_gradients() -> None:
     d_logits, _, losses = loss_gradients(logits, 0 * ones, np.array([0]), ones, 0.01, 0.5)
     assert np.isfinite(d_logits).all()
     assert losses.entropy == pytest.approx(0.0)
-
-
-def test_the_best_of_logits_and_gumbel_noise_is_drawn_from_the_policy() -> None:
-    logits = np.array([0.0, 1.0, -2.0, 0.5], dtype=np.float32)
-    count = 20_000
-    noise = gumbel_noise(np.random.default_rng(0), (count, 4))
-    assert noise.dtype == np.float32
-    assert np.isfinite(noise).all()
-    drawn = np.bincount((logits + noise).argmax(axis=1), minlength=4)
-    policy = np.exp(logits) / np.exp(logits).sum()
-    assert chi_square(drawn.tolist(), (count * policy).tolist()) < 16.3  # 3 degrees, p = 0.001.

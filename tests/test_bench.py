@@ -14,7 +14,7 @@ import pytest
 from launch.bench.contender import Contender
 from launch.bench.rows import A2C, ROWS, Row
 from launch.bench.scaling import families
-from launch.train import build_grid
+from pathnet_rl.grid import build_grid
 from tests.support import ROOT
 
 

@@ -53,7 +53,7 @@ def test_genotypes_are_told_by_their_index() -> None:
 def test_the_first_to_report_meets_nobody_who_can_win() -> None:
     judge = coordinator()
     before = population(judge)
-    assert judge.report(3, -1000.0) == before[3]
+    assert judge.compete(3, -1000.0) == before[3]
     assert judge.snapshot().fitness[3] == -1000.0
     assert judge.snapshot().overwrites == 0
 
@@ -61,9 +61,9 @@ def test_the_first_to_report_meets_nobody_who_can_win() -> None:
 def test_a_loser_becomes_a_copy_of_the_fittest_and_is_unevaluated_again() -> None:
     judge = coordinator(population=3, rivals=2, mutation_rate=0.0)
     before = population(judge)
-    judge.report(0, 10.0)
-    judge.report(1, 20.0)
-    assert judge.report(2, 5.0) == before[1]
+    judge.compete(0, 10.0)
+    judge.compete(1, 20.0)
+    assert judge.compete(2, 5.0) == before[1]
     snapshot = judge.snapshot()
     assert snapshot.genotypes == (before[0], before[1], before[1])
     assert snapshot.fitness.tolist() == [10.0, 20.0, UNEVALUATED]
@@ -73,8 +73,8 @@ def test_a_loser_becomes_a_copy_of_the_fittest_and_is_unevaluated_again() -> Non
 def test_the_copy_is_mutated_and_its_parent_is_not() -> None:
     judge = coordinator(population=2, rivals=1, mutation_rate=1.0)
     parent = population(judge)[0]
-    judge.report(0, 10.0)
-    child = judge.report(1, 5.0)
+    judge.compete(0, 10.0)
+    child = judge.compete(1, 5.0)
     moved = child.to_array() - parent.to_array()
     assert np.abs(moved).max() <= 2
     assert judge.snapshot().mutated_genes == np.count_nonzero(moved) > 0
@@ -83,16 +83,16 @@ def test_the_copy_is_mutated_and_its_parent_is_not() -> None:
 
 def test_an_equally_fit_rival_overwrites() -> None:
     judge = coordinator(population=2, rivals=1, mutation_rate=0.0)
-    judge.report(0, 7.0)
-    judge.report(1, 7.0)
+    judge.compete(0, 7.0)
+    judge.compete(1, 7.0)
     assert judge.snapshot().overwrites == 1
 
 
 def test_a_winner_keeps_its_genotype_and_its_fitness() -> None:
     judge = coordinator(population=2, rivals=1)
     before = population(judge)
-    judge.report(0, 7.0)
-    assert judge.report(1, 8.0) == before[1]
+    judge.compete(0, 7.0)
+    assert judge.compete(1, 8.0) == before[1]
     assert judge.snapshot().fitness.tolist() == [7.0, 8.0]
     assert judge.snapshot().overwrites == 0
 
@@ -102,7 +102,7 @@ def test_the_controls_keep_the_fixed_path(arm: Arm) -> None:
     judge = coordinator(arm=arm)
     fixed = Genotype.fixed(2, 2)
     for turn in range(12):
-        assert judge.report(turn % 6, float(-turn)) == fixed
+        assert judge.compete(turn % 6, float(-turn)) == fixed
     assert set(population(judge)) == {fixed}
     assert judge.snapshot().overwrites == 0
     assert judge.chosen()[0] == fixed
@@ -113,7 +113,7 @@ def play(judge: TournamentCoordinator, seed: int, turns: int) -> list[tuple[obje
     rng = np.random.default_rng(seed)
     tape: list[tuple[object, ...]] = []
     for turn in range(turns):
-        genotype = judge.report(turn % 6, float(rng.integers(-3, 3)))
+        genotype = judge.compete(turn % 6, float(rng.integers(-3, 3)))
         snapshot = judge.snapshot()
         tape.append((genotype, snapshot.overwrites, snapshot.mutated_genes, str(snapshot.fitness)))
     return tape
@@ -157,8 +157,8 @@ def test_a_new_task_has_a_new_population_and_counts_from_zero() -> None:
 def test_the_fittest_is_chosen() -> None:
     judge = coordinator(mutation_rate=0.0)
     before = population(judge)
-    judge.report(2, 4.0)
-    judge.report(5, 9.0)
+    judge.compete(2, 4.0)
+    judge.compete(5, 9.0)
     assert judge.chosen() == (before[5], 9.0)
 
 
@@ -171,7 +171,7 @@ def test_nothing_is_chosen_before_anything_was_evaluated() -> None:
 def test_the_random_path_ablation_chooses_among_the_evaluated_whatever_their_fitness() -> None:
     judge = coordinator(arm=Arm.RANDOM_PATH, mutation_rate=0.0)
     for pathway in (1, 2, 4):
-        judge.report(pathway, float(pathway))
+        judge.compete(pathway, float(pathway))
     evaluated = np.flatnonzero(np.isfinite(judge.snapshot().fitness))
     chosen = {judge.chosen()[1] for _ in range(60)}
     assert chosen == set(judge.snapshot().fitness[evaluated])

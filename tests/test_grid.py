@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from pathnet_rl.config import ConvModule, GridConfig, LinearModule
+from pathnet_rl.config import GridConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import Genotype
 from pathnet_rl.grid import Grid
+from pathnet_rl.module_layer import AffineLayer
+from pathnet_rl.modules import ConvModule, LinearModule
 
 ATARI = Grid(GridConfig(), (4, 84, 84), (18, 6))
 
@@ -85,9 +87,10 @@ def test_fresh_numbers_are_uniform_within_one_over_the_root_of_the_fan_in() -> N
     block = torch.full((ATARI.size,), 9.0)
     rng = np.random.default_rng(0)
     ATARI.initialise_modules(block, ATARI.all_modules(), rng)
-    assert [layer.fan_in for layer in ATARI.layers] == [4 * 64, 8 * 16, 8 * 9, 392]
-    for layer in ATARI.layers:
-        numbers, bound = layer.rows(block), 1 / math.sqrt(layer.fan_in)
+    for layer, fan_in in zip(ATARI.layers, (4 * 64, 8 * 16, 8 * 9, 392), strict=True):
+        assert isinstance(layer, AffineLayer)
+        assert layer.fan_in == fan_in
+        numbers, bound = layer.rows(block), 1 / math.sqrt(fan_in)
         assert numbers.abs().max() <= bound
         assert numbers.abs().max() > 0.97 * bound
         assert numbers.std() == pytest.approx(bound / math.sqrt(3), rel=0.1)

@@ -9,18 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from launch.train import build_grid
 from pathnet_rl import checkpoint
 from pathnet_rl.arms import Arm
-from pathnet_rl.config import (
-    ConvModule,
-    EvolutionConfig,
-    GridConfig,
-    LearningConfig,
-    LinearModule,
-    RunConfig,
-)
+from pathnet_rl.config import EvolutionConfig, GridConfig, LearningConfig, RunConfig
 from pathnet_rl.crew import Crew
+from pathnet_rl.grid import build_grid
+from pathnet_rl.modules import ConvModule, LinearModule
 from pathnet_rl.run_folder import RunFolder
 from tests.support import learn_first_task, run_experiment, serial_crew, tiny_config
 from workers.ray_crew import RayCrew

@@ -13,7 +13,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.genotype import Genotype
 from pathnet_rl.metrics import TAGS
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.telemetry import EpisodeRecord, PopulationSnapshot, Telemetry
+from pathnet_rl.telemetry import EpisodeRecord, PopulationSnapshot, Report, Telemetry
 from tests.events import read_scalars, read_steps
 from tests.support import ROOT, read_rows, run_experiment, tiny_config
 from workers.metrics_hub import MetricsHub
@@ -82,7 +82,7 @@ POPULATION = PopulationSnapshot(
 
 
 def report(hub: MetricsHub, agent_steps: int) -> None:
-    hub.report(agent_steps, 10, 0.5, 99.0, 1, ((4,), ()), POPULATION)
+    hub.report(Report(agent_steps, 10, 0.5, 99.0, 1, ((4,), ()), POPULATION))
 
 
 def test_a_report_says_what_workers_told_since_the_last(hub: MetricsHub, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_report_says_what_workers_told_since_the_last(hub: MetricsHub, tmp_pat
 
 def test_a_tag_with_nothing_to_say_is_left_out(hub: MetricsHub, tmp_path: Path) -> None:
     nobody = PopulationSnapshot(POPULATION.genotypes, np.full(2, -np.inf), 0, 0, 0)
-    hub.report(16, 1, 0.5, 99.0, 0, ((), ()), nobody)
+    hub.report(Report(16, 1, 0.5, 99.0, 0, ((), ()), nobody))
     steps = read_steps(folder_of(tmp_path).events(Arm.PATHNET, 0))
     assert not {tag for tag in steps if tag.startswith(("episode/", "fitness/"))}
     assert not steps.keys() & {"learning/entropy", "learning/gradient_norm"}

@@ -1,4 +1,4 @@
-"""The fast network against a naive one: one module at a time, differentiated by torch.
+"""Both engines against a naive network: one module at a time, differentiated by torch, in float64.
 
 Axes: T steps, E environments, B = T x E samples.
 """
@@ -12,13 +12,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.config import ConvModule, GridConfig, LinearModule
+from pathnet_rl.config import GridConfig
+from pathnet_rl.engine import Engine
 from pathnet_rl.engine.compiled import images
-from pathnet_rl.engine.compiled.network import PathwayNetwork
 from pathnet_rl.genotype import ActiveModules, Genotype, difference, no_modules, union
 from pathnet_rl.grid import Grid
+from pathnet_rl.modules import ConvModule, LinearModule
 from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.store import GridStore
+from tests.engines import ENGINES, EngineName, act, backward, make_engine
 from tests.naive import naive_outputs
 from tests.support import new_store, small_grid
 
@@ -84,18 +86,8 @@ def some_modules(grid: Grid, rng: np.random.Generator) -> ActiveModules:
     )
 
 
-def network_for(store: GridStore, task: int = 0, steps: int = STEPS) -> PathwayNetwork:
-    return PathwayNetwork(
-        store.grid, store.grid.modules, steps, ENVIRONMENTS, store.grid.actions[task]
-    )
-
-
-def act(network: PathwayNetwork, seen: NDArray[np.generic]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Forward all T steps of observations [B, ...]; logits [B, A] and values [B]."""
-    for step in range(network.steps):
-        network.forward(seen[step * ENVIRONMENTS : (step + 1) * ENVIRONMENTS], step)
-    logits, values = network.outputs()
-    return torch.from_numpy(logits.copy()), torch.from_numpy(values.copy())
+def network_for(store: GridStore, task: int = 0, name: EngineName = "compiled") -> Engine:
+    return make_engine(name, store.grid, STEPS, ENVIRONMENTS, task)
 
 
 def close(found: torch.Tensor, wanted: torch.Tensor) -> None:
@@ -106,8 +98,9 @@ def close(found: torch.Tensor, wanted: torch.Tensor) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("frozen_active", [True, False], ids=["frozen active", "frozen inactive"])
 @pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_outputs_and_gradients_equal_those_of_one_module_at_a_time(
-    name: str, frozen_active: bool, seed: int, tmp_path: Path
+    engine: EngineName, name: str, frozen_active: bool, seed: int, tmp_path: Path
 ) -> None:
     grid, rng = GRIDS[name], np.random.default_rng(seed)
     task = seed % len(grid.actions)
@@ -120,12 +113,12 @@ def test_outputs_and_gradients_equal_those_of_one_module_at_a_time(
     if seen.ndim == 4 and seed % 2:
         on_blank_background(seen, rng)
 
-    network = network_for(store, task)
-    network.load(store.pull(task, path, always))
+    network = network_for(store, task, engine)
+    network.load([store.pull(task, path, always)])
     logits, values = act(network, seen)
     d_logits = rng.standard_normal(logits.shape).astype(np.float32)
     d_values = rng.standard_normal(values.shape).astype(np.float32)
-    gradients = network.backward(d_logits, d_values)
+    gradients = backward(network, d_logits, d_values)
 
     block = store.parameters.double().clone().requires_grad_()
     wanted_logits, wanted_values = naive_outputs(grid, block, task, path, always, frozen, seen)
@@ -158,13 +151,13 @@ def test_bfloat16_images_stay_within_their_rounding(
         grid, rng = Grid(config, (2, 44, width), (4, 3)), np.random.default_rng(5)
         store = new_store(tmp_path / precision, grid)
         network = network_for(store)
-        network.load(store.pull(0, Genotype.fixed(4, 3).active, no_modules(4)))
+        network.load([store.pull(0, Genotype.fixed(4, 3).active, no_modules(4))])
         seen = observations(grid, STEPS * ENVIRONMENTS, rng)
         if blank:
             on_blank_background(seen, rng)
         outputs = act(network, seen)
         upstream = rng.standard_normal((STEPS * ENVIRONMENTS, 5)).astype(np.float32)
-        gradients = network.backward(upstream[:, :-1], upstream[:, -1])
+        gradients = backward(network, upstream[:, :-1], upstream[:, -1])
         results.append([*outputs, gradients.head, *gradients.layers])
     # 8 bits of mantissa: 2^-9 a number, a few times that after four layers; and below a head a
     # response near 0 may be on the other side of the ReLU.
@@ -175,16 +168,21 @@ def test_bfloat16_images_stay_within_their_rounding(
         assert 0 < error < tolerance
 
 
-def test_gradients_flow_through_a_layer_that_is_frozen_altogether(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_gradients_flow_through_a_layer_that_is_frozen_altogether(
+    engine: EngineName, tmp_path: Path
+) -> None:
     grid, rng = small_grid(), np.random.default_rng(0)
     store = new_store(tmp_path / "block", grid)
     path: ActiveModules = ((0, 1), (2, 3), (4,))
     store.freeze(((), (2, 3), (4,)))
-    network = network_for(store)
-    network.load(store.pull(0, path, no_modules(3)))
+    network = network_for(store, name=engine)
+    network.load([store.pull(0, path, no_modules(3))])
     act(network, observations(grid, STEPS * ENVIRONMENTS, rng))
-    gradients = network.backward(
-        np.ones((STEPS * ENVIRONMENTS, 3), np.float32), np.ones(STEPS * ENVIRONMENTS, np.float32)
+    gradients = backward(
+        network,
+        np.ones((STEPS * ENVIRONMENTS, 3), np.float32),
+        np.ones(STEPS * ENVIRONMENTS, np.float32),
     )
     assert gradients.trainable == (2, 0, 0)
     assert gradients.layers[1].numel() == gradients.layers[2].numel() == 0
@@ -192,37 +190,44 @@ def test_gradients_flow_through_a_layer_that_is_frozen_altogether(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["linear", "atari-like"])
-def test_nothing_of_an_earlier_pathway_or_rollout_is_left(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nothing_of_an_earlier_pathway_or_rollout_is_left(
+    engine: EngineName, name: str, tmp_path: Path
+) -> None:
     grid, rng = GRIDS[name], np.random.default_rng(1)
     store = new_store(tmp_path / "block", grid)
     wide, narrow = Genotype.fixed(grid.depth, 4).active, Genotype.fixed(grid.depth, 1).active
     seen = observations(grid, STEPS * ENVIRONMENTS, rng)
     upstream = rng.standard_normal((len(seen), grid.actions[0] + 1)).astype(np.float32)
 
-    def learn(network: PathwayNetwork, path: ActiveModules) -> list[torch.Tensor]:
-        network.load(store.pull(0, path, no_modules(grid.depth)))
+    def learn(network: Engine, path: ActiveModules) -> list[torch.Tensor]:
+        network.load([store.pull(0, path, no_modules(grid.depth))])
         outputs = act(network, seen)
-        found = network.backward(upstream[:, :-1], upstream[:, -1])
+        found = backward(network, upstream[:, :-1], upstream[:, -1])
         return [*outputs, *found.layers, found.head]
 
-    used = network_for(store)
+    used = network_for(store, name=engine)
     learn(used, wide)
-    used.forward(seen[:ENVIRONMENTS], STEPS)  # The bootstrap value's spare step.
-    for found, wanted in zip(learn(used, narrow), learn(network_for(store), narrow), strict=True):
+    used.forward([seen[:ENVIRONMENTS]], STEPS)  # The bootstrap value's spare step.
+    fresh = network_for(store, name=engine)
+    for found, wanted in zip(learn(used, narrow), learn(fresh, narrow), strict=True):
         assert torch.equal(found, wanted)
 
 
-def test_the_spare_step_for_the_bootstrap_value_is_no_part_of_the_rollout(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_spare_step_for_the_bootstrap_value_is_no_part_of_the_rollout(
+    engine: EngineName, tmp_path: Path
+) -> None:
     grid, rng = small_grid(), np.random.default_rng(2)
     store = new_store(tmp_path / "block", grid)
     seen = observations(grid, (STEPS + 1) * ENVIRONMENTS, rng)
     upstream = rng.standard_normal((STEPS * ENVIRONMENTS, 4)).astype(np.float32)
-    network = network_for(store)
-    network.load(store.pull(0, Genotype.fixed(3, 3).active, no_modules(3)))
+    network = network_for(store, name=engine)
+    network.load([store.pull(0, Genotype.fixed(3, 3).active, no_modules(3))])
     logits, _ = act(network, seen)
-    without = network.backward(upstream[:, :-1], upstream[:, -1])
-    network.forward(seen[-ENVIRONMENTS:], STEPS)
-    after = network.backward(upstream[:, :-1], upstream[:, -1])
+    without = backward(network, upstream[:, :-1], upstream[:, -1])
+    network.forward([seen[-ENVIRONMENTS:]], STEPS)
+    after = backward(network, upstream[:, :-1], upstream[:, -1])
     assert logits.shape == (STEPS * ENVIRONMENTS, 3)
     for found, wanted in zip(after.layers, without.layers, strict=True):
         assert torch.equal(found, wanted)
@@ -257,6 +262,6 @@ def test_the_widest_union_of_path_and_frozen_modules_fits(tmp_path: Path) -> Non
     pulled = store.pull(0, path, frozen)
     assert [len(rows) for rows in pulled.layers] == [len(u) for u in union(path, frozen)]
     network = network_for(store)
-    network.load(pulled)
+    network.load([pulled])
     logits, _ = act(network, observations(grid, STEPS * ENVIRONMENTS, np.random.default_rng(0)))
     assert np.isfinite(logits.numpy()).all()

@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import TransformReward
 
-from launch.train import build_grid
+from pathnet_rl import a3c
 from pathnet_rl.a3c import Floats, Losses, loss_gradients, n_step_returns
 from pathnet_rl.arms import Arm
-from pathnet_rl.config import EvolutionConfig, LearningConfig
+from pathnet_rl.config import EvolutionConfig, LearningConfig, RunConfig
+from pathnet_rl.fitness import Evaluation
 from pathnet_rl.genotype import ActiveModules, Genotype
+from pathnet_rl.grid import build_grid
 from pathnet_rl.pathway_weights import PathwayWeights
-from pathnet_rl.rollout import Episode
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import Telemetry
+from pathnet_rl.telemetry import Episode, Telemetry
 from tests.support import run_task, tiny_config
-from workers import pathway_worker
-from workers.pathway_worker import Evaluation, PathwayWorker
+from workers.coordinator import TournamentCoordinator
+from workers.pathway_worker import PathwayWorker
 
 # Fitness -----------------------------------------------------------------------------------------
 
@@ -102,10 +103,11 @@ class TapeStore(GridStore):
 GENOTYPES = [Genotype.from_array([[g, g], [g, 0]]) for g in range(5)]
 
 
-class TapeCoordinator:
-    """Hands out the genotypes in turn: numbers 0, 1 first, then 2, 3, ... for those that report."""
+class TapeCoordinator(TournamentCoordinator):
+    """Hands out the genotypes in turn: numbers 0, 1 first, then 2, 3, ... for those that compete."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, config: RunConfig, tape: Tape) -> None:
+        super().__init__(config, Arm.PATHNET)
         self.tape = tape
         self._next = 2
 
@@ -113,8 +115,8 @@ class TapeCoordinator:
         self.tape.append(("genotypes", list(pathways)))
         return GENOTYPES[: len(pathways)]
 
-    def report(self, pathway: int, fitness: float) -> Genotype:
-        self.tape.append(("report", pathway, fitness))
+    def compete(self, pathway: int, fitness: float) -> Genotype:
+        self.tape.append(("compete", pathway, fitness))
         given = GENOTYPES[min(self._next, 4)]
         self._next += 1
         return given
@@ -150,8 +152,9 @@ class Bench:
         self.store.initialise(grid.all_modules(), np.random.default_rng(0))
         self.store.begin_task(0, budget)
         self.hub = TapeHub(self.tape)
+        coordinator = TapeCoordinator(self.config, self.tape)
         self.worker = PathwayWorker(
-            self.config, Arm.PATHNET, 3, [4, 6], self.store, TapeCoordinator(self.tape), self.hub
+            self.config, Arm.PATHNET, 3, [4, 6], self.store, coordinator, self.hub.record
         )
 
     def events(self, name: str) -> list[tuple[object, ...]]:
@@ -175,12 +178,12 @@ def test_the_pathways_take_turns_a_rollout_each(tmp_path: Path) -> None:
     bench.worker.end_task()
 
 
-def test_a_pathway_reports_after_its_push_and_goes_on_with_what_it_is_given(
+def test_a_pathway_competes_after_its_push_and_goes_on_with_what_it_is_given(
     tmp_path: Path,
 ) -> None:
     bench = Bench(tmp_path)
     bench.worker.begin_task()
-    while len(bench.events("report")) < 3:
+    while len(bench.events("compete")) < 3:
         bench.worker.step()
     bench.worker.step()
     bench.worker.step()
@@ -195,9 +198,9 @@ def test_a_pathway_reports_after_its_push_and_goes_on_with_what_it_is_given(
             assert following[0] == "push"
         elif event[0] == "push":
             assert event[1] == path[pathway]
-            if following[0] != "report":
+            if following[0] != "compete":
                 turn = 1 - turn
-        elif event[0] == "report":
+        elif event[0] == "compete":
             assert event[1] == pathway
             path[pathway] = next(given).active
             turn = 1 - turn
@@ -229,7 +232,7 @@ def test_every_episode_is_told_with_its_raw_return(tmp_path: Path) -> None:
     steps = [e.agent_steps for e in episodes]
     assert steps == sorted(steps)
     assert steps[-1] <= bench.store.agent_steps
-    reported = [float(str(event[2])) for event in bench.events("report")]
+    reported = [float(str(event[2])) for event in bench.events("compete")]
     assert reported
     assert min(reported) >= 8  # Fitness is raw as well: no CartPole episode is shorter.
 
@@ -251,7 +254,7 @@ def test_rewards_are_clipped_for_learning_only(
         learned_from.update(np.unique(rewards).tolist())
         return n_step_returns(rewards, *others)
 
-    monkeypatch.setattr(pathway_worker, "n_step_returns", spy)
+    monkeypatch.setattr(a3c, "n_step_returns", spy)
     bench = Bench(tmp_path, budget=400, task="tests/GenerousCartPole-v0", clip_rewards=clip)
     run_task(bench.worker)
     assert learned_from == {1.0 if clip else 5.0}
@@ -294,7 +297,7 @@ def test_the_loss_that_is_told_is_that_of_the_rollout(
         sums.append(result[2].entropy)
         return result
 
-    monkeypatch.setattr(pathway_worker, "loss_gradients", spy)
+    monkeypatch.setattr(a3c, "loss_gradients", spy)
     bench = Bench(tmp_path, budget=160)
     run_task(bench.worker)
     assert sum(told.entropy for told in bench.hub.told) == pytest.approx(sum(sums))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import ray
 
-from launch.train import build_grid
 from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
+from pathnet_rl.grid import build_grid
 from pathnet_rl.run_folder import RunFolder
 from tests.support import read_rows, run_experiment, tiny_config
 from workers.ray_crew import RayCrew, WorkerActor, connect

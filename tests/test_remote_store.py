@@ -8,23 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from launch.train import build_grid
 from pathnet_rl.arms import Arm
+from pathnet_rl.crew import Store
 from pathnet_rl.genotype import ActiveModules, no_modules
+from pathnet_rl.grid import build_grid
 from pathnet_rl.store import GridStore
+from pathnet_rl.telemetry import Telemetry
 from tests.support import random_gradients, run_task, small_grid, tiny_config
 from workers.coordinator import TournamentCoordinator
-from workers.interfaces import Store
 from workers.parameter_server import ParameterServer
 from workers.pathway_worker import PathwayWorker
 from workers.remote_store import RemoteStore
 
 GRID = small_grid(actions=(3, 3))
 PATH: ActiveModules = ((0, 2), (1, 4), (3, 5))
-
-
-class SilentHub:
-    def record(self, telemetry: object) -> None: ...
 
 
 def test_pulls_and_pushes_through_the_server_are_those_of_the_block(tmp_path: Path) -> None:
@@ -75,7 +72,8 @@ def test_a_worker_learns_the_same_through_either(kind: str, tmp_path: Path) -> N
             else GridStore.open(block, grid, config.learning)
         )
         coordinator = TournamentCoordinator(config, Arm.PATHNET)
-        run_task(PathwayWorker(config, Arm.PATHNET, 0, range(4), store, coordinator, SilentHub()))
+        told: list[Telemetry] = []
+        run_task(PathwayWorker(config, Arm.PATHNET, 0, range(4), store, coordinator, told.append))
         learned[store_kind] = server.state()[0], coordinator.state()
     for name in ("parameters", "squares"):
         assert torch.equal(learned["local"][0][name], learned[kind][0][name])

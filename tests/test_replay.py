@@ -13,7 +13,7 @@ from launch.replay import Options, replay
 from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
-from pathnet_rl.transfer import TaskResult
+from pathnet_rl.telemetry import TaskResult
 from tests.support import run_experiment, tiny_config
 
 
@@ -28,7 +28,7 @@ def test_the_run_is_played_again_as_it_was(
     task: int, finished: tuple[Path, list[TaskResult]]
 ) -> None:
     folder, results = finished
-    seed = environment_seed(seed_sequence(0, Arm.PATHNET, Owner.EVALUATION, task - 1))
+    seed = environment_seed(seed_sequence(0, Arm.PATHNET, Owner.REPLAY, task - 1))
     out = io.StringIO()
     options = Options(folder, task=task, episodes=3, most_steps=200, seed=seed)
     replay(options, terminal(out))

@@ -9,11 +9,9 @@ import pytest
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
-from pathnet_rl.evaluate import GreedyReturns
 from pathnet_rl.report import read_returns, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.telemetry import FinishedTask
-from pathnet_rl.transfer import TaskResult
+from pathnet_rl.telemetry import FinishedTask, GreedyReturns, TaskResult
 from tests.support import tiny_config
 
 ARMS = (Arm.PATHNET, Arm.INDEPENDENT)

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pathnet_rl.a3c import gumbel_noise
-from pathnet_rl.engine.compiled.network import PathwayNetwork
+from pathnet_rl.engine import Engine
 from pathnet_rl.envs import Step
 from pathnet_rl.genotype import Genotype, no_modules
-from pathnet_rl.rollout import Episode, RolloutCollector
-from tests.support import new_store, small_grid
+from pathnet_rl.rollout import Collected, RolloutCollector, collect, gumbel_noise
+from pathnet_rl.telemetry import Episode
+from tests.engines import make_engine
+from tests.support import chi_square, new_store, small_grid
 
 GRID = small_grid(actions=(3,))
 STEPS = 4
@@ -72,41 +73,47 @@ class Scripted:
 
 
 @pytest.fixture
-def network(tmp_path: Path) -> PathwayNetwork:
+def network(tmp_path: Path) -> Engine:
     return loaded(tmp_path, environments=2)
 
 
-def loaded(folder: Path, environments: int) -> PathwayNetwork:
+def loaded(folder: Path, environments: int) -> Engine:
     """A network with a pathway of fixed random numbers."""
     store = new_store(folder / f"block{environments}", GRID)
-    made = PathwayNetwork(GRID, GRID.modules, STEPS, environments, 3)
-    made.load(store.pull(0, Genotype.fixed(3, 3).active, no_modules(3)))
+    made = make_engine("compiled", GRID, STEPS, environments)
+    made.load([store.pull(0, Genotype.fixed(3, 3).active, no_modules(3))])
     return made
 
 
 def value_of(folder: Path, environment: int, episode: int, step: int) -> float:
     """V of one scripted observation, from a network of its own."""
     observation = np.array([[environment, episode, step, 1]], np.float32)
-    return float(loaded(folder, environments=1).forward(observation, 0)[1][0])
+    return float(loaded(folder, environments=1).forward([observation], 0)[1][0, 0])
+
+
+def one(collector: RolloutCollector, network: Engine, rng: np.random.Generator) -> Collected:
+    """A rollout with the only pathway that is loaded."""
+    (rollout,) = collect([collector], network, STEPS, [rng])
+    return rollout
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def test_it_resets_once_with_its_seed_and_then_only_steps(network: PathwayNetwork) -> None:
+def test_it_resets_once_with_its_seed_and_then_only_steps(network: Engine) -> None:
     scripted = Scripted([{}, {2: "terminated"}])
     collector = RolloutCollector(scripted, seed=77)
     for _ in range(3):
-        collector.collect(network, STEPS, rng())
+        one(collector, network, rng())
     collector.close()
     assert [event[0] for event in scripted.tape] == ["reset"] + ["step"] * 12 + ["close"]
     assert scripted.tape[0] == ("reset", 77)
 
 
-def test_what_was_done_is_what_came_back(network: PathwayNetwork) -> None:
+def test_what_was_done_is_what_came_back(network: Engine) -> None:
     scripted = Scripted([{1: "terminated"}, {2: "truncated", 3: "life lost"}])
-    rollout = RolloutCollector(scripted, seed=0).collect(network, STEPS, rng())
+    rollout = one(RolloutCollector(scripted, seed=0), network, rng())
     assert rollout.actions.tolist() == [event[1] for event in scripted.tape[1:]]
     assert rollout.rewards.tolist() == [[0, 100], [1, 101], [2, 102], [3, 103]]
     no, yes = False, True
@@ -116,78 +123,87 @@ def test_what_was_done_is_what_came_back(network: PathwayNetwork) -> None:
 
 
 def test_actions_are_drawn_from_the_policy_with_the_given_generator(
-    network: PathwayNetwork,
+    network: Engine,
 ) -> None:
-    rollout = RolloutCollector(Scripted([{}, {}]), seed=0).collect(network, STEPS, rng(3))
-    logits, _ = network.outputs()
+    rollout = one(RolloutCollector(Scripted([{}, {}]), seed=0), network, rng(3))
+    logits, _ = network.outputs(0)
     noise = gumbel_noise(rng(3), (STEPS, 2, 3))
     assert np.array_equal(rollout.actions, (logits.reshape(STEPS, 2, 3) + noise).argmax(axis=2))
 
 
-def test_one_rollout_goes_on_where_the_one_before_stopped(
-    network: PathwayNetwork, tmp_path: Path
-) -> None:
+def test_one_rollout_goes_on_where_the_one_before_stopped(network: Engine, tmp_path: Path) -> None:
     collector = RolloutCollector(Scripted([{}, {3: "terminated"}]), seed=0)
-    first = collector.collect(network, STEPS, rng())
+    first = one(collector, network, rng())
     # After the episode that just ended in environment 1 comes the first state of the next.
     assert first.bootstrap[0] == pytest.approx(value_of(tmp_path, 0, 0, STEPS), rel=1e-5)
     assert first.bootstrap[1] == pytest.approx(value_of(tmp_path, 1, 1, 0), rel=1e-5)
-    collector.collect(network, STEPS, rng())
-    _, values = network.outputs()
+    one(collector, network, rng())
+    _, values = network.outputs(0)
     assert np.array_equal(values.reshape(STEPS, 2)[0], first.bootstrap)
 
 
-def test_the_bootstrap_value_is_no_view_of_what_is_computed_later(network: PathwayNetwork) -> None:
+def test_the_bootstrap_value_is_no_view_of_what_is_computed_later(network: Engine) -> None:
     collector = RolloutCollector(Scripted([{}, {}]), seed=0)
-    first = collector.collect(network, STEPS, rng())
+    first = one(collector, network, rng())
     kept = first.bootstrap.copy()
-    collector.collect(network, STEPS, rng())
+    one(collector, network, rng())
     assert np.array_equal(first.bootstrap, kept)
 
 
 def test_a_truncated_episode_has_the_value_of_its_final_observation(
-    network: PathwayNetwork, tmp_path: Path
+    network: Engine, tmp_path: Path
 ) -> None:
     scripted = Scripted([{1: "truncated"}, {1: "terminated", 2: "truncated"}])
-    rollout = RolloutCollector(scripted, seed=0).collect(network, STEPS, rng())
+    rollout = one(RolloutCollector(scripted, seed=0), network, rng())
     assert rollout.final_values[1, 0] == pytest.approx(value_of(tmp_path, 0, 0, 2), rel=1e-5)
     assert rollout.final_values[2, 1] == pytest.approx(value_of(tmp_path, 1, 1, 1), rel=1e-5)
 
 
 def test_looking_at_a_final_observation_leaves_the_rollouts_outputs_alone(
-    network: PathwayNetwork,
+    network: Engine,
 ) -> None:
     """The spare step is used for it, not the step whose outputs learning needs."""
     truncated = RolloutCollector(Scripted([{3: "truncated"}, {}]), seed=0)
-    truncated.collect(network, STEPS, rng())
-    logits = network.outputs()[0].copy()
-    RolloutCollector(Scripted([{}, {}]), seed=0).collect(network, STEPS, rng())
-    assert np.array_equal(network.outputs()[0], logits)
+    one(truncated, network, rng())
+    logits = network.outputs(0)[0].copy()
+    one(RolloutCollector(Scripted([{}, {}]), seed=0), network, rng())
+    assert np.array_equal(network.outputs(0)[0], logits)
 
 
 def test_episodes_have_raw_returns_and_lengths_of_whole_games_across_rollouts(
-    network: PathwayNetwork,
+    network: Engine,
 ) -> None:
     scripted = Scripted([{1: "life lost", 5: "terminated", 6: "truncated"}, {3: "terminated"}])
     collector = RolloutCollector(scripted, seed=0)
-    first = collector.collect(network, STEPS, rng())
+    first = one(collector, network, rng())
     assert first.episodes == [Episode(100 + 101 + 102 + 103, 4, environment=1, whole=True)]
-    second = collector.collect(network, STEPS, rng())
+    second = one(collector, network, rng())
     assert second.episodes == [
         Episode(0 + 1 + 2 + 3 + 4 + 5, 6, environment=0, whole=True),
         Episode(6, 1, environment=0, whole=True),
     ]
 
 
-def test_an_episode_that_another_genotype_began_is_not_whole(network: PathwayNetwork) -> None:
+def test_an_episode_that_another_genotype_began_is_not_whole(network: Engine) -> None:
     scripted = Scripted([{1: "terminated", 5: "terminated", 7: "terminated"}, {3: "terminated"}])
     collector = RolloutCollector(scripted, seed=0)
     collector.new_genotype()  # Nothing is under way yet.
-    first = collector.collect(network, STEPS, rng())
+    first = one(collector, network, rng())
     assert [episode.whole for episode in first.episodes] == [True, True]
     collector.new_genotype()
-    second = collector.collect(network, STEPS, rng())
+    second = one(collector, network, rng())
     # Environment 0 was two steps into an episode, environment 1 at the start of one.
     assert [(e.environment, e.whole) for e in second.episodes] == [(0, False), (0, True)]
-    third = collector.collect(network, STEPS, rng())
+    third = one(collector, network, rng())
     assert third.episodes == []
+
+
+def test_the_best_of_logits_and_gumbel_noise_is_drawn_from_the_policy() -> None:
+    logits = np.array([0.0, 1.0, -2.0, 0.5], dtype=np.float32)
+    count = 20_000
+    noise = gumbel_noise(np.random.default_rng(0), (count, 4))
+    assert noise.dtype == np.float32
+    assert np.isfinite(noise).all()
+    drawn = np.bincount((logits + noise).argmax(axis=1), minlength=4)
+    policy = np.exp(logits) / np.exp(logits).sum()
+    assert chi_square(drawn.tolist(), (count * policy).tolist()) < 16.3  # 3 degrees, p = 0.001.

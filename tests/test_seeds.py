@@ -32,6 +32,6 @@ def test_environments_and_actions_of_a_pathway_have_different_streams() -> None:
 
 
 def test_the_seed_of_environments_does_not_depend_on_who_asked_before() -> None:
-    asked_twice = seed_sequence(0, Arm.PATHNET, Owner.EVALUATION, 1)
+    asked_twice = seed_sequence(0, Arm.PATHNET, Owner.REPLAY, 1)
     first = environment_seed(asked_twice)
-    assert first == environment_seed(seed_sequence(0, Arm.PATHNET, Owner.EVALUATION, 1))
+    assert first == environment_seed(seed_sequence(0, Arm.PATHNET, Owner.REPLAY, 1))

@@ -11,6 +11,7 @@ import torch
 
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, Genotype
+from pathnet_rl.module_layer import AffineLayer
 from pathnet_rl.supervised.datasets import Task
 from pathnet_rl.supervised.serial_pathnet import (
     SupervisedArm,
@@ -103,6 +104,7 @@ def literal_copy(
     """The numbers as `literal_window` has them."""
     modules = []
     for layer, rows in zip(config.grid(INPUTS).layers, weights._rows, strict=True):
+        assert isinstance(layer, AffineLayer)
         of_layer = []
         for row in rows.double():
             matrix = row[: layer.weights].view(layer.outputs, -1)

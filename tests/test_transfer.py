@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 import torch
 
-from launch.train import build_grid
 from pathnet_rl import checkpoint
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
-from pathnet_rl.evaluate import greedy_returns
 from pathnet_rl.genotype import ActiveModules, difference, union
+from pathnet_rl.grid import build_grid
+from pathnet_rl.replay import greedy_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 from pathnet_rl.store import GridStore
-from pathnet_rl.transfer import Interrupted, TaskResult, finished_results, tasks_of
+from pathnet_rl.telemetry import TaskResult
+from pathnet_rl.transfer import Interrupted, finished_results, tasks_of
 from tests.support import TapeDisplay, run_experiment, serial_crew, tiny_config
 
 TASKS = 3
@@ -119,10 +120,9 @@ def test_every_finished_task_can_be_played_again_from_the_last_checkpoint(
     store = GridStore.create(tmp_path / "block", build_grid(run.config), run.config.learning)
     store.load_state(tensors, header["store"])
     for result in run.results[Arm.PATHNET]:
-        sequence = seed_sequence(0, Arm.PATHNET, Owner.EVALUATION, result.finished.task)
-        played = greedy_returns(
-            store, result.finished, run.config.evaluation, "dqn", environment_seed(sequence)
-        )
+        sequence = seed_sequence(0, Arm.PATHNET, Owner.REPLAY, result.finished.task)
+        seed = environment_seed(sequence)
+        played = greedy_returns(store, run.config, result.finished, seed)
         assert played == result.after_task
 
 
@@ -168,13 +168,10 @@ def test_all_arms_are_judged_on_the_same_episodes(run: Finished, tmp_path: Path)
         store = GridStore.create(tmp_path / arm, build_grid(run.config), run.config.learning)
         store.load_state(tensors, header["store"])
         store.parameters.zero_()
-        sequence = seed_sequence(0, Arm.PATHNET, Owner.EVALUATION, 1)
+        sequence = seed_sequence(0, Arm.PATHNET, Owner.REPLAY, 1)
         finished = run.results[arm][1].finished
-        returns.add(
-            greedy_returns(
-                store, finished, run.config.evaluation, "dqn", environment_seed(sequence)
-            ).returns
-        )
+        seed = environment_seed(sequence)
+        returns.add(greedy_returns(store, run.config, finished, seed).returns)
     assert len(returns) == 1
 
 

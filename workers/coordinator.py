@@ -42,28 +42,32 @@ class TournamentCoordinator:
         """The genotypes of some pathways, by their index in the population."""
         return [self._population[pathway] for pathway in pathways]
 
-    def report(self, pathway: int, fitness: float) -> Genotype:
-        """A pathway has been evaluated; returns the genotype it is to evaluate next.
-
-        It meets B rivals; if the fittest of them is at least as fit, the pathway is overwritten by
-        a mutated copy and is unevaluated again. Otherwise it keeps its genotype and its fitness.
-        """
+    def compete(self, pathway: int, fitness: float) -> Genotype:
+        """A pathway has been evaluated and enters a tournament; the genotype it is to evaluate next."""
         self._fitness[pathway] = fitness
         self._evaluations += 1
-        if not self._switches.evolve:
-            return self._population[pathway]
-        evolution = self._config.evolution
-        outcome = asynchronous_tournament(pathway, self._fitness, evolution.rivals, self._rng)
-        if outcome is not None:
-            parent = self._population[outcome.winner]
-            child = parent.mutate(
-                self._rng, self._config.grid.modules, self._config.mutation_rate, evolution.wrap
-            )
-            self._population[pathway] = child
-            self._fitness[pathway] = UNEVALUATED
-            self._overwrites += 1
-            self._mutated_genes += int((child.to_array() != parent.to_array()).sum())
+        if self._switches.evolve:
+            self._hold_tournament(pathway)
         return self._population[pathway]
+
+    def _hold_tournament(self, challenger: int) -> None:
+        """The challenger meets B rivals.
+
+        If the fittest of them is at least as fit, a mutated copy of it takes the challenger's place,
+        unevaluated. Otherwise nothing changes.
+        """
+        evolution = self._config.evolution
+        outcome = asynchronous_tournament(challenger, self._fitness, evolution.rivals, self._rng)
+        if outcome is None:
+            return
+        parent = self._population[outcome.winner]
+        child = parent.mutate(
+            self._rng, self._config.grid.modules, self._config.mutation_rate, evolution.wrap
+        )
+        self._population[outcome.loser] = child
+        self._fitness[outcome.loser] = UNEVALUATED
+        self._overwrites += 1
+        self._mutated_genes += int((child.to_array() != parent.to_array()).sum())
 
     def chosen(self) -> tuple[Genotype, float]:
         """The pathway a finished task keeps (the fittest; any evaluated one in that ablation).

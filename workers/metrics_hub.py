@@ -17,11 +17,10 @@ import numpy as np
 from pathnet_rl.arms import Arm
 from pathnet_rl.checkpoint import cannot_write
 from pathnet_rl.config import RunConfig
-from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.metrics import LAST_EPISODES, mean_of_last
 from pathnet_rl.pictures import draw_grid, pixels
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.telemetry import PopulationSnapshot, Telemetry
+from pathnet_rl.telemetry import Report, Telemetry
 from pathnet_rl.tournament import fittest
 
 PHASES = ("environment", "acting", "learning", "store")
@@ -93,20 +92,12 @@ class MetricsHub:
         """The mean return of the last 100 episodes of the task, or None before the first."""
         return mean_of_last(np.array(self._last))
 
-    def report(
-        self,
-        agent_steps: int,
-        updates: int,
-        learning_rate: float,
-        rate: float,
-        restarts: int,
-        frozen: ActiveModules,
-        population: PopulationSnapshot,
-    ) -> None:
+    def report(self, report: Report) -> None:
         """Write one point of every tag (see `metrics.TAGS`); a tag with nothing to say is left out.
 
         A second report of the same agent step is none.
         """
+        agent_steps, population = report.agent_steps, report.population
         assert self._writer is not None
         if agent_steps <= self._reported:
             return
@@ -118,10 +109,10 @@ class MetricsHub:
             "grid/distinct_modules": len(
                 {(layer, m) for g in population.genotypes for layer, a in enumerate(g.active) for m in a}
             ),
-            "learning/rate": learning_rate,
-            "speed/agent_steps_per_second": rate,
-            "run/updates": updates,
-            "run/restarts": restarts,
+            "learning/rate": report.learning_rate,
+            "speed/agent_steps_per_second": report.rate,
+            "run/updates": report.updates,
+            "run/restarts": report.restarts,
         }  # fmt: skip
         if self._new:
             scalars["episode/return"] = float(np.mean(self._new))
@@ -151,7 +142,7 @@ class MetricsHub:
                 self._pictured = due
                 grid = self._config.grid
                 figure = draw_grid(
-                    population.genotypes, len(grid.layers), grid.modules, frozen, best,
+                    population.genotypes, len(grid.layers), grid.modules, report.frozen, best,
                     f"{self._arm.value}, task {self._sums.task + 1}, {agent_steps:,} agent steps",
                 )  # fmt: skip
                 self._writer.add_image(

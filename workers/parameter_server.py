@@ -13,6 +13,7 @@ import torch
 
 from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
+from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.genotype import ActiveModules, difference
 from pathnet_rl.grid import Grid
 from pathnet_rl.seeds import Owner, generator
@@ -40,10 +41,8 @@ class ParameterServer:
 
     def __init__(self, config: RunConfig, arm: Arm, grid: Grid, path: Path) -> None:
         self._config, self._arm = config, arm
-        if path.exists():
-            self._store = GridStore.open(path, grid, config.learning)
-        else:
-            self._store = GridStore.create(path, grid, config.learning)
+        at_path = GridStore.open if path.exists() else GridStore.create
+        self._store = at_path(path, grid, config.learning, rmsprop_step(config))
 
     # For workers on other nodes ---------------------------------------------------------------
 

@@ -34,6 +34,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pathnet_rl import crew
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
+from pathnet_rl.crew import Coordinator, Store
+from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
@@ -41,7 +43,6 @@ from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import Telemetry
 from workers.block import block_path
 from workers.coordinator import TournamentCoordinator
-from workers.interfaces import Coordinator, Store
 from workers.metrics_hub import MetricsHub
 from workers.parameter_server import ParameterServer
 from workers.pathway_worker import PathwayWorker
@@ -105,10 +106,7 @@ class WaitingServer(Waiting):
 
 
 class Outbox(deque[Telemetry]):
-    """The hub as workers see it: what they tell waits here for the way to the driver."""
-
-    def record(self, telemetry: Telemetry) -> None:
-        self.append(telemetry)
+    """What a worker tells the hub waits here for the way to the driver."""
 
     def empty(self) -> Iterator[Telemetry]:
         """Everything, in order, and nothing is left."""
@@ -148,7 +146,7 @@ class WorkerActor:
         self._store: Store
         self._remote: RemoteStore | None = None
         if ray.get_runtime_context().get_node_id() == home:
-            self._store = GridStore.open(block, grid, config.learning)
+            self._store = GridStore.open(block, grid, config.learning, rmsprop_step(config))
         else:
             self._store = self._remote = RemoteStore(
                 cast("Server", WaitingServer(ray.get_actor(names.server))), grid
@@ -161,7 +159,7 @@ class WorkerActor:
             pathways,
             self._store,
             cast("Coordinator", Waiting(ray.get_actor(names.coordinator))),
-            self._outbox,
+            self._outbox.append,
         )
 
     def process(self) -> int:

@@ -12,6 +12,7 @@ import torch
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
+from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
 from workers.block import block_path
@@ -32,7 +33,7 @@ class SerialCrew:
         path = block_path(config, arm)
         path.unlink(missing_ok=True)
         self.server = ParameterServer(config, arm, grid, path)
-        self.store = GridStore.open(path, grid, config.learning)
+        self.store = GridStore.open(path, grid, config.learning, rmsprop_step(config))
         self.coordinator = TournamentCoordinator(config, arm)
         self._worker = PathwayWorker(
             config,
@@ -41,7 +42,7 @@ class SerialCrew:
             range(config.evolution.population),
             self.store,
             self.coordinator,
-            self.hub,
+            self.hub.record,
         )
 
     def start(self) -> None:

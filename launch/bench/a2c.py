@@ -17,7 +17,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 
 from pathnet_rl import envs
-from pathnet_rl.config import ConvModule, RunConfig
+from pathnet_rl.config import RunConfig
+from pathnet_rl.modules import ConvModule, LinearModule
 
 
 class FullPathway(BaseFeaturesExtractor):  # type: ignore[misc]
@@ -26,9 +27,8 @@ class FullPathway(BaseFeaturesExtractor):  # type: ignore[misc]
     def __init__(self, observation_space: Box, config: RunConfig) -> None:
         width, layers = config.grid.width, config.grid.layers
         last = layers[-1]
-        super().__init__(
-            observation_space, last.kernels if isinstance(last, ConvModule) else last.units
-        )
+        assert isinstance(last, LinearModule)  # The preset's: as many features as it has units.
+        super().__init__(observation_space, last.units)
         self._width = width
         self.layers = torch.nn.ModuleList()
         example = torch.zeros(1, *observation_space.shape)
@@ -38,6 +38,7 @@ class FullPathway(BaseFeaturesExtractor):  # type: ignore[misc]
                     example.shape[1], module.kernels * width, module.size, module.stride
                 )
             else:
+                assert isinstance(module, LinearModule)
                 example = example.flatten(1)
                 layer = torch.nn.Linear(example.shape[1], module.units * width)
             self.layers.append(layer)

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from launch.presets import PRESETS
-from launch.train import build_grid
-from pathnet_rl import envs
+from pathnet_rl import engine, envs
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import MOST_AGENT_STEPS, RunConfig
-from pathnet_rl.engine.compiled.network import PathwayNetwork
 from pathnet_rl.genotype import ActiveModules, Genotype, no_modules, union
-from pathnet_rl.rollout import RolloutCollector
+from pathnet_rl.grid import build_grid
+from pathnet_rl.rollout import RolloutCollector, collect
 from pathnet_rl.store import GridStore
+from pathnet_rl.telemetry import Report
 
 GAMES = {"pong": "ALE/Pong-v5", "riverraid": "ALE/Riverraid-v5"}
 SILENT_ROWS = ("environment_only", "acting")
@@ -161,9 +161,10 @@ def run_acting(config: RunConfig, counter: _Counter, pathways: int) -> None:
     store.initialise(grid.all_modules(), rng)
     store.begin_task(0, MOST_AGENT_STEPS)
     learning = config.learning
-    network = PathwayNetwork(
-        grid, config.grid.width, learning.rollout_steps, learning.environments, grid.actions[0]
+    size = engine.EngineSize(
+        1, config.grid.width, learning.rollout_steps, learning.environments, grid.actions[0]
     )
+    acting = engine.make(config, grid, size)
     population = [
         (
             Genotype.random(rng, grid.depth, grid.modules, config.grid.width),
@@ -173,8 +174,8 @@ def run_acting(config: RunConfig, counter: _Counter, pathways: int) -> None:
     ]
     while True:
         for genotype, collector in population:
-            network.load(store.pull(0, genotype.active, no_modules(grid.depth)))
-            rollout = collector.collect(network, learning.rollout_steps, rng)
+            acting.load([store.pull(0, genotype.active, no_modules(grid.depth))])
+            (rollout,) = collect([collector], acting, learning.rollout_steps, [rng])
             counter.add(rollout.actions.size)
 
 
@@ -210,9 +211,12 @@ def run_crew(config: RunConfig, counter: _Counter, kind: str, frozen: int) -> No
         counter.set(store.agent_steps)
         if time.monotonic() - report >= config.report_seconds:
             report = time.monotonic()
+            snapshot = crew.coordinator.snapshot()
             crew.hub.report(
-                store.agent_steps, store.updates, store.learning_rate, 0.0, 0, store.frozen,
-                crew.coordinator.snapshot(),
+                Report(
+                    store.agent_steps, store.updates, store.learning_rate, 0.0, 0, store.frozen,
+                    snapshot,
+                )
             )  # fmt: skip
 
 

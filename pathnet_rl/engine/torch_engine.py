@@ -1,96 +1,116 @@
-"""Many pathways at once: each layer is one grouped call over all of them, differentiated by torch.
+"""The plain engine: PathNet's forward pass as the paper says it (section 2.1), differentiated by torch.
 
-For a device whose launches cost more than its arithmetic: a GPU. On a CPU `network.py` is faster.
+* A *module* is a small network of its own; a convolution or a linear map ends with a ReLU.
+* A module is *active* if the pathway names it (or if it is frozen and always active beside it).
+* The outputs of a layer's active modules are *summed* and handed to the next layer.
+* The last layer is followed by the task's own *head*: a policy and a value.
 
-Axes: G pathways, T steps, E environments, B = T x E samples; n modules of k outputs in a layer, padded
-with modules of zeros, which add nothing, to the same n for all pathways.
+This file specifies the compiled engine, takes modules of any kind, and runs on any device torch knows.
+
+Axes: G pathways, n modules in a layer (padded to the same n, and the padding masked), T steps,
+E environments, B samples.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.func import functional_call
 
-from pathnet_rl.engine.compiled.images import standardise
-from pathnet_rl.grid import Grid, ModuleLayer
+from pathnet_rl.engine.frames import standardise
+from pathnet_rl.engine.interface import EngineSize
+from pathnet_rl.grid import Grid
+from pathnet_rl.module_layer import AffineLayer, CustomLayer, ModuleLayer
 from pathnet_rl.pathway_weights import PathwayWeights
 
 Floats = NDArray[np.float32]
 
 
-def grouped_layer(layer: ModuleLayer, modules: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-    """One layer of G pathways: affine maps and ReLU. The sum over modules is left to the caller.
+def affine_module(layer: AffineLayer, numbers: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """One convolution or linear map and its ReLU.
 
     Args:
-        modules: [G, n, module_size]. inputs: [G, B, C, H, W] for a convolution, else [G, B, features].
+        numbers: [module_size]. inputs: [B, C, H, W] for a convolution, else [B, features].
 
     Returns:
-        [G, B, n, k, H', W'] or [G, B, n, k].
+        [B, k, H', W'] or [B, k].
     """
-    groups, active = modules.shape[:2]
-    weights = modules[:, :, : layer.weights]
-    biases = modules[:, :, layer.weights :]
-    if not layer.convolutional:
-        matrix = weights.reshape(groups, active * layer.outputs, layer.fan_in)
-        responses = torch.baddbmm(biases.reshape(groups, 1, -1), inputs, matrix.transpose(1, 2))
-        return responses.relu().view(groups, -1, active, layer.outputs)
-    kernels = weights.reshape(groups * active * layer.outputs, *layer.weight_shape[1:])
-    side_by_side = inputs.transpose(0, 1).flatten(1, 2)
-    responses = torch.conv2d(
-        side_by_side, kernels, biases.reshape(-1), stride=layer.stride, groups=groups
-    )
-    samples, _, height, width = responses.shape
-    by_module = responses.relu().view(samples, groups, active, layer.outputs, height, width)
-    return by_module.transpose(0, 1)
+    weights = numbers[: layer.weights].view(layer.weight_shape)
+    biases = numbers[layer.weights :]
+    if layer.convolutional:
+        return torch.conv2d(inputs, weights, biases, stride=layer.stride).relu()
+    return torch.nn.functional.linear(inputs, weights, biases).relu()
 
 
-class GroupedNetwork:
-    """`network.PathwayNetwork` for G pathways at once, on any device.
+class CustomModules:
+    """Modules of the user's own, one pathway and one module at a time: whatever they do inside will work."""
+
+    def __init__(self, layer: CustomLayer, device: torch.device) -> None:
+        self._parameters = layer.parameters
+        self._module = layer.make_module().to(device)
+
+    def __call__(self, modules: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """[G, n, B, ...] of modules [G, n, module_size] and inputs [G, B, ...]."""
+        pathways = zip(modules, inputs, strict=True)
+        return torch.stack(
+            [torch.stack([self._respond(one, came) for one in path]) for path, came in pathways]
+        )
+
+    def _respond(self, numbers: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        parts = torch.split(numbers, [shape.numel() for shape in self._parameters.values()])
+        named = {
+            name: part.view(shape)
+            for (name, shape), part in zip(self._parameters.items(), parts, strict=True)
+        }
+        responded: torch.Tensor = functional_call(self._module, named, (inputs,))
+        return responded
+
+
+def responder(
+    layer: ModuleLayer, device: torch.device
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """What all modules of a layer respond, [G, n, B, ...], to inputs [G, B, ...]."""
+    if isinstance(layer, CustomLayer):
+        return CustomModules(layer, device)
+    assert isinstance(layer, AffineLayer)
+    return torch.vmap(torch.vmap(partial(affine_module, layer), (0, None)))
+
+
+class TorchEngine:
+    """An `interface.Engine` of any number of pathways.
+
+    What acting computed is computed again by `backward`: small devices could not keep it.
 
     Args:
-        grid: the geometry. most_modules: the largest number of modules active in a layer.
-        steps: T. environments: E. actions: A of the current task. groups: G. device: torch's name.
+        device: torch's name of it.
     """
 
-    def __init__(
-        self,
-        grid: Grid,
-        most_modules: int,
-        steps: int,
-        environments: int,
-        actions: int,
-        groups: int,
-        device: str,
-    ) -> None:
-        self._grid, self._most_modules = grid, most_modules
-        self.steps, self.environments, self.actions, self.groups = (
-            steps,
-            environments,
-            actions,
-            groups,
-        )
+    def __init__(self, grid: Grid, size: EngineSize, device: str = "cpu") -> None:
+        self._grid, self.size = grid, size
         self._device = torch.device(device)
         self._observations: torch.Tensor | None = None
-        self._outputs = np.zeros((groups, steps + 1, environments, actions + 1), np.float32)
+        self._outputs = np.zeros(
+            (size.pathways, size.steps + 1, size.environments, size.actions + 1), np.float32
+        )
         self._dead = 0.0
+        self._respond = [responder(layer, self._device) for layer in grid.layers]
 
     def load(self, weights: Sequence[PathwayWeights]) -> None:
-        """Put G pathways' numbers on the device; they stay what they are until the next `load`."""
         self._trainable = [one.trainable for one in weights]
-        self._modules = []
+        self._modules: list[torch.Tensor] = []
+        self._active: list[torch.Tensor] = []
         for depth, layer in enumerate(self._grid.layers):
-            padded = torch.zeros(self.groups, self._most_modules, layer.module_size)
-            for group, one in enumerate(weights):
-                padded[group, : len(one.layers[depth])] = one.layers[depth]
+            counts = torch.tensor([len(one.layers[depth]) for one in weights])
+            padded = torch.empty(len(weights), int(counts.max()), layer.module_size)
+            for pathway, one in enumerate(weights):
+                padded[pathway] = one.layers[depth][0]  # A module that surely gives finite numbers.
+                padded[pathway, : counts[pathway]] = one.layers[depth]
             self._modules.append(padded.to(self._device).requires_grad_())
-        self._active = [
-            torch.tensor([len(one.layers[depth]) for one in weights], device=self._device)
-            for depth in range(self._grid.depth)
-        ]
+            self._active.append((torch.arange(padded.shape[1]) < counts[:, None]).to(self._device))
         heads = torch.stack([one.head for one in weights])
         self._heads = heads.to(self._device).requires_grad_()
 
@@ -98,57 +118,66 @@ class GroupedNetwork:
     def forward(
         self, observations: Sequence[NDArray[np.generic]], step: int
     ) -> tuple[Floats, Floats]:
-        """Logits [G, E, A] and values [G, E] of one step's observations, G times [E, ...]."""
         came = torch.from_numpy(np.stack(observations))
         if self._observations is None:
-            shape = (self.groups, self.steps + 1, *came.shape[1:])
+            shape = (self.size.pathways, self.size.steps + 1, *came.shape[1:])
             self._observations = torch.zeros(shape, dtype=came.dtype, device=self._device)
         self._observations[:, step] = came.to(self._device)
-        outputs = self._apply(self._observations[:, step]).cpu().numpy()
-        self._outputs[:, step] = outputs
-        return outputs[..., :-1], outputs[..., -1]
+        outputs, _ = self._apply(self._observations[:, step])
+        self._outputs[:, step] = outputs.cpu().numpy()
+        return self._outputs[:, step, :, :-1], self._outputs[:, step, :, -1]
 
-    def outputs(self, group: int) -> tuple[Floats, Floats]:
-        """Logits [B, A] and values [B] of one pathway in the T steps acted since `load`."""
-        flat = self._outputs[group, : self.steps].reshape(-1, self.actions + 1)
+    def outputs(self, pathway: int) -> tuple[Floats, Floats]:
+        flat = self._outputs[pathway, : self.size.steps].reshape(-1, self.size.actions + 1)
         return flat[:, :-1], flat[:, -1]
 
     def dead_units(self) -> float:
-        """As `PathwayNetwork.dead_units`, the mean over pathways, of the last `backward`."""
         return self._dead
 
-    def backward(
-        self, gradient_logits: Sequence[Floats], gradient_values: Sequence[Floats]
-    ) -> list[PathwayWeights]:
-        """Gradients of each pathway, given d loss / d outputs, G times [B, A] and [B].
-
-        The outputs are computed again: what all layers kept of T steps would not fit small devices.
-        """
+    def backward(self, upstream: Sequence[tuple[Floats, Floats]]) -> list[PathwayWeights]:
         assert self._observations is not None
-        batch = self._observations[:, : self.steps].flatten(1, 2)
-        upstream = np.concatenate(
-            [np.stack(gradient_logits), np.stack(gradient_values)[..., None]], axis=2
-        )
-        outputs = self._apply(batch, watch=True)
+        batch = self._observations[:, : self.size.steps].flatten(1, 2)
+        outputs, self._dead = self._apply(batch)
+        given = np.stack([np.concatenate([ls, vs[:, None]], axis=1) for ls, vs in upstream])
         leaves = [*self._modules, self._heads]
         found = torch.autograd.grad(
-            outputs, leaves, torch.from_numpy(upstream).to(self._device), materialize_grads=True
+            outputs, leaves, torch.from_numpy(given).to(self._device), materialize_grads=True
         )
         layers, heads = [gradient.cpu() for gradient in found[:-1]], found[-1].cpu()
         return [
             PathwayWeights(
                 tuple(
-                    layer[group, :count].contiguous()
+                    layer[pathway, :count].contiguous()
                     for layer, count in zip(layers, trainable, strict=True)
                 ),
-                heads[group],
+                heads[pathway],
                 trainable,
             )
-            for group, trainable in enumerate(self._trainable)
+            for pathway, trainable in enumerate(self._trainable)
         ]
 
-    def _apply(self, observations: torch.Tensor, watch: bool = False) -> torch.Tensor:
-        """[G, B, A + 1] from [G, B, ...]; `watch` for units that are always 0."""
+    def _apply(self, observations: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """Logits and values [G, B, A + 1] of observations [G, B, ...], and the share of dead units."""
+        current = self._as_inputs(observations)
+        dead = torch.zeros(len(observations), device=self._device)
+        for layer, respond, modules, active in zip(
+            self._grid.layers, self._respond, self._modules, self._active, strict=True
+        ):
+            if len(layer.input_shape) == 1:
+                current = as_vectors(current)
+            responses = respond(modules, current)
+            mask = active.view(*active.shape, *(1,) * (responses.dim() - 2))
+            responses = responses.where(mask, 0.0)
+            current = responses.sum(1)
+            dead = torch.maximum(dead, dead_share(responses.detach(), active))
+        features = as_vectors(current)
+        rows = self.size.actions + 1
+        matrix = self._heads[:, : rows * features.shape[2]].view(-1, rows, features.shape[2])
+        bias = self._heads[:, None, rows * features.shape[2] :]
+        return torch.baddbmm(bias, features, matrix.transpose(1, 2)), float(dead.mean())
+
+    def _as_inputs(self, observations: torch.Tensor) -> torch.Tensor:
+        """Observations as the first layer takes them in: float32, images standardised or scaled."""
         # A copy: what is kept for `backward` must not be standardised twice.
         current = observations.to(torch.float32, copy=True)
         if len(self._grid.observation_shape) == 3:
@@ -156,24 +185,21 @@ class GroupedNetwork:
                 standardise(current.flatten(0, 1))
             else:
                 current = current / 255.0
-        dead = torch.zeros(self.groups, device=self._device)
-        for depth, layer in enumerate(self._grid.layers):
-            if current.dim() == 5 and not layer.convolutional:
-                # Between layers the block's order is channels-last.
-                current = current.permute(0, 1, 3, 4, 2).flatten(2)
-            activations = grouped_layer(layer, self._modules[depth], current)
-            current = activations.sum(2)
-            if watch:
-                by_unit = activations.detach().reshape(*activations.shape[:4], -1)
-                alive = by_unit.amax((1, 4)) > 0
-                alive_units = alive.sum((1, 2)) / (self._active[depth] * layer.outputs)
-                dead = torch.maximum(dead, 1.0 - alive_units)
-        if watch:
-            self._dead = float(dead.mean())
-        if current.dim() == 5:
-            current = current.permute(0, 1, 3, 4, 2).flatten(2)
-        rows = self.actions + 1
-        features = math.prod(self._grid.layers[-1].output_shape)
-        matrix = self._heads[:, : rows * features].view(-1, rows, features)
-        bias = self._heads[:, None, rows * features :]
-        return torch.baddbmm(bias, current, matrix.transpose(1, 2))
+        return current
+
+
+def as_vectors(current: torch.Tensor) -> torch.Tensor:
+    """[G, B, features] of images [G, B, C, H, W], channels-last, as the block has them; vectors stay."""
+    return current.permute(0, 1, 3, 4, 2).flatten(2) if current.dim() == 5 else current
+
+
+def dead_share(responses: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
+    """The share of each pathway's units that are 0 in all samples and places, [G].
+
+    Args:
+        responses: [G, n, B, k, ...], 0 where `active` [G, n] is not set.
+    """
+    groups, modules, _, units = responses.shape[:4]
+    alive = (responses.flatten(4) if responses.dim() > 4 else responses[..., None]) != 0
+    count = alive.any(4).any(2).sum((1, 2))
+    return 1.0 - count / (active.sum(1) * units) if groups * modules else count.float()

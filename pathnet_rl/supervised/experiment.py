@@ -17,9 +17,9 @@ import numpy as np
 from pydantic import Field, TypeAdapter, model_validator
 
 from pathnet_rl.checkpoint import cannot_write, write_json
-from pathnet_rl.config import Settings, differences
 from pathnet_rl.errors import UserError
 from pathnet_rl.run_folder import provenance
+from pathnet_rl.settings import Settings, differences
 from pathnet_rl.supervised import datasets
 from pathnet_rl.supervised.datasets import ImageSet, Task
 from pathnet_rl.supervised.report import SeedResult

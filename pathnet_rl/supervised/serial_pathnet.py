@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pathnet_rl.arms import Switches
-from pathnet_rl.config import GridConfig, LinearModule, Settings, check_width
+from pathnet_rl.config import GridConfig, check_width
 from pathnet_rl.engine.compiled.descent import PathwayDescent
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, Genotype, difference, no_modules, union
-from pathnet_rl.grid import Grid, fill_uniform
+from pathnet_rl.grid import Grid
+from pathnet_rl.module_layer import uniform
+from pathnet_rl.modules import LinearModule
+from pathnet_rl.settings import Settings
 from pathnet_rl.supervised.datasets import Task
 from pathnet_rl.tournament import binary_tournament, fittest
 
@@ -241,8 +244,9 @@ class _Weights:
         """Draw everything but the kept modules anew, and a new head."""
         for layer, rows, modules in zip(self._grid.layers, self._rows, kept, strict=True):
             for module in sorted(set(range(layer.modules)) - set(modules)):
-                fill_uniform(rows[module], layer.fan_in, rng)
-        fill_uniform(self._head, self._config.units, rng)
+                rows[module] = layer.draw(rng)
+        drawn = uniform(self._head.numel(), self._config.units, rng)
+        self._head.copy_(drawn.view_as(self._head))
 
     def train(
         self, learned: ActiveModules, used: ActiveModules, task: Task, images: NDArray[np.int64]

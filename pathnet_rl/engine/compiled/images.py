@@ -19,10 +19,8 @@ from numpy.typing import NDArray
 from pathnet_rl.engine.compiled.frame_vectors import MOST_SUMMED, standardise_pixels, sum_bytes
 from pathnet_rl.engine.compiled.registers import LANE, MULTIPLIES_PAIRS, VECTOR, bfloat16_bits
 from pathnet_rl.engine.compiler import compiled
+from pathnet_rl.engine.frames import MEDIAN_STRIDE, medians_and_scales
 from pathnet_rl.errors import UserError
-
-MEDIAN_STRIDE = 8
-"""Every eighth pixel of every eighth row tells a frame's background."""
 
 
 def image_dtype(precision: str, pairs_fit: bool = True) -> torch.dtype:
@@ -46,28 +44,6 @@ def image_dtype(precision: str, pairs_fit: bool = True) -> torch.dtype:
             )
     halves = precision != "float32" and MULTIPLIES_PAIRS and pairs_fit
     return torch.bfloat16 if halves else torch.float32
-
-
-def medians_and_scales(planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What makes each frame of planes [E, C, H, W] one of median 0 and deviation 1; both [E, C].
-
-    The median, because a game's background is of one grey: it becomes 0 and is no part of the gradient.
-    `planes` holds values in [0, 255] as float32; the median is that of a sample of pixels. A deviation
-    below one grey level counts as one: a blank frame stays blank.
-    """
-    sample = planes[:, :, ::MEDIAN_STRIDE, ::MEDIAN_STRIDE].flatten(2)
-    medians = sample.median(2).values
-    centred = planes.flatten(2) - medians[..., None]
-    # The same as centred.std(), at a fifth of its cost.
-    mean = centred.mean(2)
-    square = torch.linalg.vector_norm(centred, dim=2).square_().div_(centred.shape[2])
-    return medians, square.sub_(mean.square_()).clamp_(min=1.0).rsqrt_()
-
-
-def standardise(planes: torch.Tensor) -> None:
-    """Bring each frame of [E, C, H, W] to median 0 and standard deviation 1, in place."""
-    medians, scales = (each[..., None, None] for each in medians_and_scales(planes))
-    planes.sub_(medians).mul_(scales)
 
 
 class Frames(NamedTuple):

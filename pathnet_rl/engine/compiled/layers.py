@@ -24,7 +24,7 @@ from pathnet_rl.engine.compiled.layer_loops import (
 )
 from pathnet_rl.engine.compiled.module_layout import lay_out_kernel, take_back
 from pathnet_rl.engine.compiled.registers import LANE, VECTOR
-from pathnet_rl.grid import ModuleLayer
+from pathnet_rl.module_layer import AffineLayer
 
 Floats = NDArray[np.float32]
 
@@ -42,7 +42,7 @@ def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> NDArray[Any]:
     return torch.zeros(shape, dtype=dtype).numpy()
 
 
-def pairs_fit(shape: ModuleLayer) -> bool:
+def pairs_fit(shape: AffineLayer) -> bool:
     """Lines of windows and steps between them consist of whole pairs of numbers."""
     if not shape.convolutional:
         return False
@@ -51,7 +51,7 @@ def pairs_fit(shape: ModuleLayer) -> bool:
 
 
 def windows_of(
-    shape: ModuleLayer, samples: int, numbers_a_word: int, images: bool
+    shape: AffineLayer, samples: int, numbers_a_word: int, images: bool
 ) -> tuple[int, Windows]:
     """How many images so many samples are, and where their windows lie.
 
@@ -88,7 +88,7 @@ class Layer:
 
     def __init__(
         self,
-        shape: ModuleLayer,
+        shape: AffineLayer,
         inputs: NDArray[Any] | ImageInputs,
         most_modules: int,
         steps: int,

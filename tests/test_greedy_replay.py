@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pathnet_rl import envs, evaluate
-from pathnet_rl.config import EvaluationConfig
-from pathnet_rl.engine.compiled.network import PathwayNetwork
-from pathnet_rl.evaluate import GreedyReturns, greedy_returns
+from pathnet_rl import envs
+from pathnet_rl.config import ReplayConfig, RunConfig
+from pathnet_rl.engine.compiled.network import CompiledEngine
 from pathnet_rl.genotype import ActiveModules, no_modules
+from pathnet_rl.replay import greedy_returns
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import FinishedTask
+from pathnet_rl.telemetry import FinishedTask, GreedyReturns
 from tests.naive import naive_outputs
 from tests.support import new_store, small_grid
 
 GRID = small_grid(actions=(2, 2))
 PATH: ActiveModules = ((0, 2, 3), (0, 2, 3), (0, 2, 3))
 ALWAYS: ActiveModules = ((1, 3), (1, 4), (3, 5))
-EVALUATION = EvaluationConfig(episodes=3, most_steps=60)
+REPLAY = ReplayConfig(episodes=3, most_steps=60)
 FINISHED = FinishedTask(1, "CartPole-v1", 1000, PATH, ALWAYS, 20.0)
 
 
@@ -33,8 +34,8 @@ def store(tmp_path: Path) -> GridStore:
     return made
 
 
-def play(store: GridStore, evaluation: EvaluationConfig = EVALUATION) -> GreedyReturns:
-    return greedy_returns(store, FINISHED, evaluation, "dqn", seed=3)
+def play(store: GridStore, settings: ReplayConfig = REPLAY) -> GreedyReturns:
+    return greedy_returns(store, RunConfig(replay=settings), FINISHED, seed=3)
 
 
 def test_the_likeliest_action_is_taken_in_every_step(store: GridStore) -> None:
@@ -64,7 +65,7 @@ def test_only_the_first_episode_of_each_environment_counts(store: GridStore) -> 
 
 def test_episodes_are_cut_and_counted_at_the_limit_of_agent_steps(store: GridStore) -> None:
     GRID.heads[1].numbers(store.parameters).zero_()
-    played = play(store, EvaluationConfig(episodes=2, most_steps=4))
+    played = play(store, ReplayConfig(episodes=2, most_steps=4))
     assert played == GreedyReturns((4.0, 4.0), cut=2)
 
 
@@ -78,15 +79,16 @@ def test_freezing_the_pathway_does_not_change_one_bit_of_what_it_says(
     """Sums depend on their order in the last bit, and on the last bit the likeliest action."""
     said: list[bytes] = []
 
-    class Recorder(PathwayNetwork):
-        def forward(
-            self, observations: NDArray[np.generic], step: int
-        ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            logits, values = super().forward(observations, step)
-            said.append(logits.tobytes())
-            return logits, values
+    forward = CompiledEngine.forward
 
-    monkeypatch.setattr(evaluate, "PathwayNetwork", Recorder)
+    def record(
+        engine: CompiledEngine, observations: Sequence[NDArray[np.generic]], step: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        logits, values = forward(engine, observations, step)
+        said.append(logits.tobytes())
+        return logits, values
+
+    monkeypatch.setattr(CompiledEngine, "forward", record)
     before = play(store)
     said_before = said.copy()
     said.clear()

@@ -1,0 +1,56 @@
+"""From the configuration to the engine that computes."""
+
+from __future__ import annotations
+
+from pathnet_rl.config import RunConfig
+from pathnet_rl.engine.interface import Engine, EngineSize
+from pathnet_rl.errors import UserError
+from pathnet_rl.grid import Grid
+from pathnet_rl.optimizer import RMSPropStep, shared_rmsprop
+
+
+def make(config: RunConfig, grid: Grid, size: EngineSize) -> Engine:
+    """The engine that the configuration asks for; only its own libraries are loaded.
+
+    Raises:
+        UserError: it cannot do what the grid asks for.
+    """
+    check(config, grid)
+    if config.engine_name == "torch":
+        from pathnet_rl.engine.torch_engine import TorchEngine
+
+        return TorchEngine(grid, size, config.device)
+    from pathnet_rl.engine.compiled.network import CompiledEngine
+
+    return CompiledEngine(grid, size)
+
+
+def check(config: RunConfig, grid: Grid) -> None:
+    """Find out before anything is begun whether `make` will succeed.
+
+    Raises:
+        UserError: the engine cannot do what the grid asks for.
+    """
+    if config.engine_name == "torch":
+        if config.grid.image_precision == "bfloat16":
+            raise UserError(
+                "the torch engine computes in float32; use --grid.image-precision auto or float32"
+            )
+    elif len(grid.observation_shape) == 3:
+        from pathnet_rl.engine.compiled.network import first_layer_dtype
+
+        first_layer_dtype(grid)
+
+
+def pathways_together(config: RunConfig, owned: int) -> int:
+    """G: how many of the pathways that a worker owns act and learn side by side."""
+    return owned if config.acts_grouped else 1
+
+
+def rmsprop_step(config: RunConfig) -> RMSPropStep:
+    """The optimizer's step, compiled unless only torch is wanted."""
+    if config.engine_name == "torch":
+        return shared_rmsprop
+    from pathnet_rl.engine.compiled import rmsprop
+
+    return rmsprop.shared_rmsprop

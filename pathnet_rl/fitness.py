@@ -1,0 +1,35 @@
+"""Fitness: what T episodes of a genotype came to (paper, section 2.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pathnet_rl.telemetry import Episode
+
+
+class Evaluation:
+    """The T episodes that make a genotype's fitness, shared out over E environments.
+
+    Which episodes count is settled beforehand (the first T/E that each environment begins with this
+    genotype): counting whichever T end first would favour short ones.
+    """
+
+    def __init__(self, episodes: int, environments: int) -> None:
+        share, rest = divmod(episodes, environments)
+        self._missing = np.full(environments, share)
+        self._missing[:rest] += 1
+        self._returns: list[float] = []
+
+    def add(self, episode: Episode) -> None:
+        """Count an episode if it is one of the T."""
+        if episode.whole and self._missing[episode.environment] > 0:
+            self._missing[episode.environment] -= 1
+            self._returns.append(episode.episode_return)
+
+    @property
+    def fitness(self) -> float | None:
+        """The mean raw return of the T episodes, or None while some are missing.
+
+        The paper adds the returns up; T is the same for all, so the order is the same.
+        """
+        return None if self._missing.any() else float(np.mean(self._returns))

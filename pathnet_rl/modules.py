@@ -1,0 +1,109 @@
+"""The kinds of module that a layer of the grid can have, as settings (paper, section 2.1).
+
+Each module is a small network of its own; the outputs of a layer's active modules are summed. A kind is
+written as a call, `conv(kernels=8, size=8, stride=4)`, `linear(units=50)` or, for one of the user's own,
+`my_package.my_modules:Residual(kernels=8)`.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_serializer, model_validator
+
+from pathnet_rl.errors import UserError
+from pathnet_rl.settings import Settings
+
+
+class ConvModule(Settings):
+    """A convolutional module: valid padding, then ReLU."""
+
+    section = "grid.layers"
+    kind: Literal["conv"] = "conv"
+    kernels: int = Field(8, ge=1)
+    size: int = Field(3, ge=1)
+    stride: int = Field(1, ge=1)
+
+
+class LinearModule(Settings):
+    """A linear module, then ReLU."""
+
+    section = "grid.layers"
+    kind: Literal["linear"] = "linear"
+    units: int = Field(50, ge=1)
+
+
+Option = bool | int | float | str
+
+
+class CustomModule(Settings):
+    """A module of the user's own, made by a factory: see `module_layer.CustomLayer`.
+
+    `options` are the factory's keyword arguments; in JSON and in text they stand beside `kind`.
+    """
+
+    section = "grid.layers"
+    kind: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+    """Where the factory is found: `package.module:name`."""
+    options: dict[str, Option] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "options" in value:
+            return value
+        options = {key: given for key, given in value.items() if key != "kind"}
+        return {"kind": value.get("kind"), "options": options}
+
+    @model_serializer
+    def _spread_options(self) -> dict[str, Option]:
+        return {"kind": self.kind, **self.options}
+
+
+def _kind_of(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return kind if kind in ("conv", "linear") else "custom"
+
+
+Module = Annotated[
+    Annotated[ConvModule, Tag("conv")]
+    | Annotated[LinearModule, Tag("linear")]
+    | Annotated[CustomModule, Tag("custom")],
+    Discriminator(_kind_of),
+]
+
+ATARI_LAYERS: tuple[ConvModule | LinearModule | CustomModule, ...] = (
+    ConvModule(kernels=8, size=8, stride=4),
+    ConvModule(kernels=8, size=4, stride=2),
+    ConvModule(kernels=8, size=3, stride=1),
+    LinearModule(units=50),
+)
+"""The Atari grid of the paper: 84 -> 20 -> 9 -> 7, flat 392, then 50."""
+
+
+def as_text(module: ConvModule | LinearModule | CustomModule) -> str:
+    """A module's settings as a call, such as `linear(units=50)`."""
+    settings = module.model_dump(mode="json")
+    kind = settings.pop("kind")
+    return f"{kind}({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
+
+
+def from_text(text: str) -> dict[str, Any]:
+    """The settings in what `as_text` wrote, not yet validated.
+
+    Raises:
+        UserError: it is not written as a call with keyword arguments that are numbers or words.
+    """
+    kind, opened, rest = text.strip().partition("(")
+    try:
+        call = ast.parse(f"_({rest}" if opened else "_()", mode="eval").body
+        assert isinstance(call, ast.Call)
+        assert not call.args
+        settings = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except (AssertionError, SyntaxError, ValueError) as error:
+        raise UserError(
+            f"grid.layers: {text!r} is no module; write one as conv(kernels=8, size=3, stride=1),"
+            " linear(units=50) or my_package.my_modules:MyModule(option=1)"
+        ) from error
+    return {"kind": kind, **settings}

@@ -1,0 +1,42 @@
+"""Replay a finished task greedily: the same numbers, the same environments, the same return."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pathnet_rl import engine, envs
+from pathnet_rl.config import RunConfig
+from pathnet_rl.genotype import union
+from pathnet_rl.store import GridStore
+from pathnet_rl.telemetry import FinishedTask, GreedyReturns
+
+
+def greedy_returns(
+    store: GridStore, config: RunConfig, finished: FinishedTask, seed: int
+) -> GreedyReturns:
+    """Play the first episode in each of several environments, always with the likeliest action.
+
+    The seed fixes the environments, so two replays differ only if the pathway's numbers do.
+    """
+    episodes = config.replay.episodes
+    environments = envs.make(finished.name, episodes, config.protocol)
+    try:
+        path = union(finished.path, finished.always)
+        widest = max(len(layer) for layer in path)
+        size = engine.EngineSize(1, widest, 1, episodes, environments.actions)
+        pathway = engine.make(config, store.grid, size)
+        pathway.load([store.read(finished.task, path)])
+        observations = environments.reset(seed)
+        returns = np.zeros(episodes)
+        playing = np.ones(episodes, dtype=np.bool_)
+        for _ in range(config.replay.most_steps):
+            logits, _ = pathway.forward([observations], 0)
+            step = environments.step(logits[0].argmax(axis=-1))
+            returns[playing] += step.rewards[playing]
+            playing &= ~step.ended
+            observations = step.observations
+            if not playing.any():
+                break
+        return GreedyReturns(tuple(float(r) for r in returns), int(playing.sum()))
+    finally:
+        environments.close()

@@ -1,0 +1,73 @@
+"""Modules of a user's own: what the README shows, and one that attends."""
+
+from __future__ import annotations
+
+import torch
+
+
+class Residual(torch.nn.Module):
+    """x + relu(convolution of x), for images and of the same shape."""
+
+    def __init__(self, shape: tuple[int, ...], size: int = 3) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(shape[0], shape[0], size, padding=size // 2)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs + torch.relu(self.convolution(inputs))
+
+
+class Attention(torch.nn.Module):
+    """Every place of an image asks every other; the answers are averaged: a vector."""
+
+    def __init__(self, shape: tuple[int, ...], heads: int = 2, units: int = 8) -> None:
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(shape[0])
+        self.attend = torch.nn.MultiheadAttention(shape[0], heads, batch_first=True)
+        self.out = torch.nn.Linear(shape[0], units)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        places = self.norm(inputs.flatten(2).transpose(1, 2))
+        answers, _ = self.attend(places, places, places, need_weights=False)
+        responses: torch.Tensor = torch.relu(self.out((places + answers).mean(1)))
+        return responses
+
+
+class Normed(torch.nn.Module):
+    """It keeps running means, which nobody could share or save."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(shape[0])
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        normed: torch.Tensor = self.norm(inputs)
+        return normed
+
+
+class WantsMore(torch.nn.Module):
+    """It takes in images of eight channels, whatever it is given."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(8, 4, 3)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        responses: torch.Tensor = self.convolution(inputs)
+        return responses
+
+
+def not_a_module(shape: tuple[int, ...]) -> str:
+    """A factory of something else."""
+    return f"of {shape}"
+
+
+class Gated(torch.nn.Module):
+    """A linear map times a gate, for vectors; its outputs have either sign."""
+
+    def __init__(self, shape: tuple[int, ...], units: int) -> None:
+        super().__init__()
+        self.both = torch.nn.Linear(shape[0], 2 * units)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        values, gates = self.both(inputs).chunk(2, dim=1)
+        return torch.tanh(values) * torch.sigmoid(gates)
