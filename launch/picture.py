@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
+from launch.command_line import from_options
 from pathnet_rl.arms import Arm
 from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
@@ -65,12 +66,7 @@ def draw(options: Options) -> Path:
 
 def main() -> None:
     """The command line: `python -m launch.picture RUN`."""
-    options = tyro.cli(
-        Options,
-        prog="python -m launch.picture",
-        description=__doc__,
-        config=(tyro.conf.EnumChoicesFromValues,),
-    )
+    options = from_options(Options, "python -m launch.picture", __doc__)
     try:
         sys.stdout.write(f"{draw(options)}\n")
     except UserError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from launch.command_line import from_options
 from launch.display import terminal
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import ReplayConfig
@@ -71,12 +72,7 @@ def replay(options: Options, console: Console) -> None:
 
 def main() -> None:
     """The command line: `python -m launch.replay runs/laptop --task 1`."""
-    options = tyro.cli(
-        Options,
-        prog="python -m launch.replay",
-        description=__doc__,
-        config=(tyro.conf.EnumChoicesFromValues,),
-    )
+    options = from_options(Options, "python -m launch.replay", __doc__)
     try:
         replay(options, terminal())
     except UserError as error:

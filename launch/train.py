@@ -11,10 +11,10 @@ import sys
 from types import FrameType
 
 import torch
-import tyro
 from rich.console import Console
 from rich.table import Table
 
+from launch.command_line import from_presets
 from launch.display import Display, terminal
 from launch.presets import PRESETS
 from pathnet_rl import engine
@@ -67,12 +67,13 @@ def train(config: RunConfig, console: Console) -> None:
             stop.listen()
             if resumed:
                 folder.note_resumption()
-                console.print(f"Going on with {folder.path}")
+                console.print(f"Going on with {folder.path}", soft_wrap=True)
             with Display(console) as display:
                 make_crew = _CrewMaker(config, grid)
                 results = run(config, folder, make_crew, display, lambda: stop.requested)
         else:
-            console.print(f"{folder.path} is finished: nothing is left to do.")
+            line = f"{folder.path} is finished: nothing is left to do."
+            console.print(line, soft_wrap=True)
         summaries = summarise(config, folder, results)
         files = write_report(config, folder, summaries)
         print_summary(console, config, summaries)
@@ -154,13 +155,7 @@ def main() -> None:
     """The command line: `python -m launch.train PRESET [options]`."""
     console = terminal()
     try:
-        config = tyro.extras.overridable_config_cli(
-            PRESETS,
-            prog="python -m launch.train",
-            description=__doc__,
-            config=(tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues),
-        )
-        train(config, console)
+        train(from_presets(PRESETS, "python -m launch.train", __doc__), console)
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:

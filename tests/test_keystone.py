@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from pathnet_rl import checkpoint
+from pathnet_rl import checkpoint, engine
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import EvolutionConfig, GridConfig, LearningConfig, RunConfig
 from pathnet_rl.crew import Crew
-from pathnet_rl.grid import build_grid
+from pathnet_rl.engine import Engine, EngineSize, Floats
+from pathnet_rl.engine.compiled.network import CompiledEngine
+from pathnet_rl.engine.torch_engine import TorchEngine
+from pathnet_rl.grid import Grid, build_grid
 from pathnet_rl.modules import ConvModule, LinearModule
+from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.run_folder import RunFolder
 from tests.support import learn_first_task, run_experiment, serial_crew, tiny_config
 from workers.ray_crew import RayCrew
@@ -70,7 +76,11 @@ def test_ray_with_one_worker_gives_the_serial_twins_run(serial: Moment, tmp_path
     same(whole_run(tmp_path, ray_crew), serial)
 
 
-def atari_task(folder: Path, make_crew: Callable[[RunConfig, Arm], Crew]) -> Moment:
+def atari_task(
+    folder: Path,
+    make_crew: Callable[[RunConfig, Arm], Crew],
+    image_precision: Literal["auto", "float32"] = "auto",
+) -> Moment:
     """Some updates of Pong through convolutions; nobody finishes a game."""
     config = tiny_config(
         folder,
@@ -84,6 +94,7 @@ def atari_task(folder: Path, make_crew: Callable[[RunConfig, Arm], Crew]) -> Mom
             ),
             modules=4,
             width=2,
+            image_precision=image_precision,
         ),
         learning=LearningConfig(environments=2, rollout_steps=10),
         evolution=EvolutionConfig(population=3, episodes=1),
@@ -103,3 +114,66 @@ def test_ray_with_one_worker_gives_the_serial_twins_pong(tmp_path: Path) -> None
     serial = atari_task(tmp_path / "serial", serial_crew)
     same(atari_task(tmp_path / "ray", ray_crew), serial)
     assert serial[1]["store"]["updates"] == 60
+
+
+class SideBySide:
+    """The compiled engine at work, and the torch engine beside it that sees and is told the same.
+
+    `errors` are relative ones, of every step's outputs and every update's gradients.
+    """
+
+    def __init__(self, grid: Grid, size: EngineSize, errors: dict[str, list[float]]) -> None:
+        self.size = size
+        self._compiled, self._torch = CompiledEngine(grid, size), TorchEngine(grid, size)
+        self._errors = errors
+
+    def _compare(self, what: str, found: Sequence[Any], wanted: Sequence[Any]) -> None:
+        one, other = (np.concatenate([np.ravel(a) for a in arrays]) for arrays in (found, wanted))
+        scale = max(float(np.linalg.norm(other)), 1e-6)
+        self._errors[what].append(float(np.linalg.norm(one - other)) / scale)
+
+    def load(self, weights: Sequence[PathwayWeights]) -> None:
+        self._compiled.load(weights)
+        self._torch.load(weights)
+
+    def forward(self, observations: Sequence[NDArray[Any]], step: int) -> tuple[Floats, Floats]:
+        found = self._compiled.forward(observations, step)
+        self._compare("outputs", found, self._torch.forward(observations, step))
+        return found
+
+    def outputs(self, pathway: int) -> tuple[Floats, Floats]:
+        return self._compiled.outputs(pathway)
+
+    def backward(self, upstream: Sequence[tuple[Floats, Floats]]) -> list[PathwayWeights]:
+        found, wanted = self._compiled.backward(upstream), self._torch.backward(upstream)
+        for one, other in zip(found, wanted, strict=True):
+            self._compare("gradients", (*one.layers, one.head), (*other.layers, other.head))
+        return found
+
+    def dead_units(self) -> float:
+        dead = self._compiled.dead_units()
+        self._errors["dead units"].append(abs(dead - self._torch.dead_units()))
+        return dead
+
+
+@pytest.mark.parametrize("task", ["whole run", "Pong"])
+def test_the_torch_engine_says_the_same_at_every_step_and_update(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside it and not instead of it: two runs part for good at the first action that rounding decides."""
+    errors: dict[str, list[float]] = {"outputs": [], "gradients": [], "dead units": []}
+
+    def make(config: RunConfig, grid: Grid, size: EngineSize) -> Engine:
+        return SideBySide(grid, size, errors)
+
+    monkeypatch.setattr(engine, "make", make)
+    if task == "Pong":
+        atari_task(tmp_path, serial_crew, image_precision="float32")
+    else:
+        whole_run(tmp_path, serial_crew)
+    assert len(errors["gradients"]) >= 60
+    assert len(errors["dead units"]) > 0
+    for found in errors.values():
+        assert np.median(found) < 1e-5
+        # A response within rounding of 0 may be on either side of its ReLU.
+        assert max(found) < 0.05

@@ -1,0 +1,51 @@
+"""From command lines to configurations: one way for all commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args, get_origin
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from pathnet_rl.config import GridConfig
+from pathnet_rl.modules import Module, as_text
+
+Configuration = TypeVar("Configuration")
+
+_REGISTRY = ConstructorRegistry()
+
+
+@_REGISTRY.primitive_rule
+def _layers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """The grid's layers are one option, a call a layer: conv(kernels=8, size=4) linear(units=50)."""
+    if get_origin(info.type) is not tuple or get_args(info.type)[:1] != (Module,):
+        return None
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="MODULE [MODULE ...]",
+        # One string a layer, which the configuration itself reads: its errors are one line.
+        instance_from_str=lambda words: GridConfig.model_validate({"layers": words}).layers,
+        is_instance=lambda given: isinstance(given, tuple),
+        str_from_instance=lambda layers: [as_text(layer) for layer in layers],
+    )
+
+
+def from_presets(
+    presets: Mapping[str, tuple[str, Configuration]], program: str, description: str | None
+) -> Configuration:
+    """The preset that the command line names, with the options that override it."""
+    return tyro.extras.overridable_config_cli(
+        dict(presets),
+        prog=program,
+        description=description,
+        config=(tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues),
+        registry=_REGISTRY,
+    )
+
+
+def from_options(kind: type[Configuration], program: str, description: str | None) -> Configuration:
+    """The options of a command without presets."""
+    return tyro.cli(
+        kind, prog=program, description=description, config=(tyro.conf.EnumChoicesFromValues,)
+    )
