@@ -169,10 +169,10 @@ def _place_custom(module: CustomModule, start: int, modules: int, shape: Shape) 
         made = _call_factory(module, torch_order(shape))
         parameters = list(made.parameters())
         if not parameters:
-            raise UserError(f"grid.layers: {module.kind} has no numbers to learn")
+            raise UserError(f"{module.kind} has no numbers to learn")
         if list(made.buffers()) or any(p.dtype != torch.float32 for p in parameters):
             raise UserError(
-                f"grid.layers: {module.kind} keeps buffers or numbers that are not float32; only"
+                f"{module.kind} keeps buffers or numbers that are not float32; only"
                 " float32 parameters are shared and saved (LayerNorm and GroupNorm have no buffers)"
             )
         try:
@@ -180,12 +180,12 @@ def _place_custom(module: CustomModule, start: int, modules: int, shape: Shape) 
                 found = tuple(made(torch.zeros(2, *torch_order(shape))).shape)
         except Exception as error:
             raise UserError(
-                f"grid.layers: {module.kind} cannot take in arrays of shape (batch,"
+                f"{module.kind} cannot take in arrays of shape (batch,"
                 f" {', '.join(str(side) for side in torch_order(shape))}): {error}"
             ) from error
     if len(found) not in (2, 4) or found[0] != 2:
         raise UserError(
-            f"grid.layers: {module.kind} returns an array of shape {found} for a batch of 2; it must be"
+            f"{module.kind} returns an array of shape {found} for a batch of 2; it must be"
             " (batch, features) or (batch, channels, height, width)"
         )
     output = (found[2], found[3], found[1]) if len(found) == 4 else found[1:]
@@ -200,11 +200,11 @@ def _call_factory(module: CustomModule, shape: Shape) -> torch.nn.Module:
         for part in name.split("."):
             factory = getattr(factory, part)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"grid.layers: {module.kind} cannot be imported: {error}") from error
+        raise UserError(f"{module.kind} cannot be imported: {error}") from error
     try:
         made: Any = factory(shape, **module.options)  # type: ignore[operator]
     except Exception as error:
-        raise UserError(f"grid.layers: {module.kind} cannot be made: {error}") from error
+        raise UserError(f"{module.kind} cannot be made: {error}") from error
     if not isinstance(made, torch.nn.Module):
-        raise UserError(f"grid.layers: {module.kind} makes no torch.nn.Module but {made!r}")
+        raise UserError(f"{module.kind} makes no torch.nn.Module but {made!r}")
     return made.eval()

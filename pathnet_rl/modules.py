@@ -8,9 +8,10 @@ written as a call, `conv(kernels=8, size=8, stride=4)`, `linear(units=50)` or, f
 from __future__ import annotations
 
 import ast
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_serializer, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_serializer, model_validator
 
 from pathnet_rl.errors import UserError
 from pathnet_rl.settings import Settings
@@ -44,7 +45,7 @@ class CustomModule(Settings):
     """
 
     section = "grid.layers"
-    kind: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+    kind: str
     """Where the factory is found: `package.module:name`."""
     options: dict[str, Option] = Field(default_factory=dict)
 
@@ -55,6 +56,13 @@ class CustomModule(Settings):
             return value
         options = {key: given for key, given in value.items() if key != "kind"}
         return {"kind": value.get("kind"), "options": options}
+
+    @field_validator("kind")
+    @classmethod
+    def _names_a_factory(cls, kind: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", kind):
+            raise ValueError("kinds of module are conv, linear and my_package.my_modules:MyModule")
+        return kind
 
     @model_serializer
     def _spread_options(self) -> dict[str, Option]:

@@ -1,16 +1,11 @@
-"""The store: the grid's numbers in one memory-mapped file that many processes share without locks.
+"""The store: what is done with the numbers in a block (block.py), which many processes share without locks.
 
-The file holds, in this order: a header of int64 numbers, the parameters (P float32) and the mean squared
-gradients of the shared RMSProp (P float32). Pulls and pushes read and write only the rows of one
-pathway and its head (Hogwild, as A3C does): a concurrent push may overwrite part of another's step,
-never anything outside both paths.
-
-Counters have one slot for each worker and only that worker writes it, so nothing is counted twice or lost.
+Pulls and pushes read and write only the rows of one pathway and its head (Hogwild, as A3C does): a
+concurrent push may overwrite part of another's step, never anything outside both paths.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pathnet_rl.block import LAYOUT_VERSION, Block, existing, reserve
 from pathnet_rl.config import LearningConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, difference, union
@@ -28,19 +24,13 @@ from pathnet_rl.pathway_weights import PathwayWeights
 
 Floats = NDArray[np.float32]
 
-MAGIC = 0x5061_7468_4E65_74  # "PathNet"
-LAYOUT_VERSION = 1
-WORKER_SLOTS = 1024
-_MAGIC, _VERSION, _SIZE, _TASK, _BUDGET, _STOP, _STEPS, _UPDATES = range(8)
-_COUNTERS = 8
-
 
 class StaleTaskError(Exception):
     """A push that belongs to another task than the one the store is at."""
 
 
-class GridStore:
-    """The block and its verbs: pull, push, freeze, initialise, begin_task, state, load_state.
+class GridStore(Block):
+    """A block and its verbs: pull, push, freeze, initialise, begin_task, state, load_state.
 
     Open one per process with `create` (the owner) or `open` (everybody else on the node).
 
@@ -59,16 +49,8 @@ class GridStore:
         buffer: NDArray[np.uint8],
         step: RMSPropStep,
     ) -> None:
-        self.path, self.grid, self.learning, self._step = path, grid, learning, step
-        frozen = grid.depth * grid.modules
-        header = _header_numbers(grid)
-        self._header = buffer[: header * 8].view(np.int64)
-        counters = self._header[_COUNTERS : _COUNTERS + 2 * WORKER_SLOTS]
-        self._counters = counters.reshape(2, WORKER_SLOTS)
-        self._frozen = self._header[header - frozen :].reshape(grid.depth, grid.modules)
-        numbers = buffer[header * 8 :].view(np.float32)
-        self.parameters = torch.from_numpy(numbers[: grid.size])
-        self.squares = torch.from_numpy(numbers[grid.size :])
+        super().__init__(path, grid, buffer)
+        self.learning, self._step = learning, step
         self._layers = [layer.rows(self.parameters) for layer in grid.layers]
         self._rows: list[tuple[Floats, Floats]] = [
             (layer.rows(self.parameters).numpy(), layer.rows(self.squares).numpy())
@@ -88,23 +70,8 @@ class GridStore:
         step: RMSPropStep = shared_rmsprop,
     ) -> GridStore:
         """A new block of zeros at task 0, in place of whatever lay at `path`."""
-        size = _file_size(grid)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            # Reserve the pages now: a full /dev/shm is an error here and a SIGBUS later.
-            os.posix_fallocate(descriptor, 0, size)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise UserError(
-                f"cannot reserve {size / 2**20:.1f} MiB for the grid at {path}: {error.strerror};"
-                " free space there"
-            ) from error
-        finally:
-            os.close(descriptor)
-        store = cls(path, grid, learning, np.memmap(path, dtype=np.uint8, mode="r+"), step)
-        store._header[[_MAGIC, _VERSION, _SIZE]] = (MAGIC, LAYOUT_VERSION, grid.size)
+        store = cls(path, grid, learning, reserve(path, grid), step)
+        store.sign()
         return store
 
     @classmethod
@@ -116,58 +83,10 @@ class GridStore:
         step: RMSPropStep = shared_rmsprop,
     ) -> GridStore:
         """The block that the owner created at `path`."""
-        buffer = np.memmap(path, dtype=np.uint8, mode="r+")
-        if len(buffer) != _file_size(grid):
-            raise UserError(
-                f"{path} has {len(buffer)} bytes where this grid takes {_file_size(grid)}:"
-                " it is of another layout"
-            )
-        store = cls(path, grid, learning, buffer, step)
-        found = tuple(int(n) for n in store._header[[_MAGIC, _VERSION, _SIZE]])
-        if found != (MAGIC, LAYOUT_VERSION, grid.size):
+        store = cls(path, grid, learning, existing(path, grid), step)
+        if not store.signed:
             raise UserError(f"{path} is not a grid of layout version {LAYOUT_VERSION}")
         return store
-
-    # What the header says -------------------------------------------------------------------
-
-    @property
-    def task(self) -> int:
-        """The task that is being learned, from 0."""
-        return int(self._header[_TASK])
-
-    @property
-    def budget(self) -> int:
-        """Agent steps of the current task."""
-        return int(self._header[_BUDGET])
-
-    @property
-    def agent_steps(self) -> int:
-        """Agent steps done in the current task, all workers together."""
-        return int(self._header[_STEPS]) + int(self._counters[0].sum())
-
-    @property
-    def updates(self) -> int:
-        """Pushes applied in the current task, all workers together."""
-        return int(self._header[_UPDATES]) + int(self._counters[1].sum())
-
-    @property
-    def frozen(self) -> ActiveModules:
-        """Modules that never change again."""
-        return tuple(tuple(int(m) for m in np.flatnonzero(layer)) for layer in self._frozen)
-
-    @property
-    def stopped(self) -> bool:
-        """Workers are asked to stop at the end of their rollout."""
-        return bool(self._header[_STOP])
-
-    @stopped.setter
-    def stopped(self, value: bool) -> None:
-        self._header[_STOP] = int(value)
-
-    @property
-    def over(self) -> bool:
-        """The current task's agent steps are done."""
-        return self.agent_steps >= self.budget
 
     @property
     def learning_rate(self) -> float:
@@ -241,8 +160,7 @@ class GridStore:
         for blocks, modules, gradient in zip(self._rows, learned, gradients.layers, strict=True):
             step(blocks, modules, gradient)
         step(self._heads[task], (0,), gradients.head[None])
-        self._counters[0, worker] += agent_steps
-        self._counters[1, worker] += 1
+        self.count(worker, agent_steps)
 
     # What only the owner does, while no worker runs -------------------------------------------
 
@@ -258,18 +176,11 @@ class GridStore:
         for layer, chosen in zip(self.grid.layers, modules, strict=True):
             layer.rows(self.squares)[list(chosen)] = 0.0
 
-    def freeze(self, path: ActiveModules) -> None:
-        """Never change these modules again."""
-        for layer, modules in enumerate(path):
-            self._frozen[layer, list(modules)] = 1
-
     def begin_task(self, task: int, budget: int) -> None:
         """Go on to a task: a new head, counters at 0, `budget` agent steps to go."""
         self.grid.initialise_head(self.parameters, task)
         self.grid.heads[task].numbers(self.squares).zero_()
-        self._counters[:] = 0
-        self._header[[_STEPS, _UPDATES]] = 0
-        self._header[[_TASK, _BUDGET, _STOP]] = (task, budget, 0)
+        self.set_task(task, budget)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Copies of both blocks, and the header as JSON values."""
@@ -300,25 +211,5 @@ class GridStore:
                 )
         self.parameters.copy_(tensors["parameters"])
         self.squares.copy_(tensors["squares"])
-        self._counters[:] = 0
-        self._frozen[:] = 0
-        self.freeze(tuple(tuple(layer) for layer in header["frozen"]))
-        self._header[[_TASK, _BUDGET, _STEPS, _UPDATES, _STOP]] = (
-            header["task"],
-            header["budget"],
-            header["agent_steps"],
-            header["updates"],
-            0,
-        )
-
-    def remove(self) -> None:
-        """Delete the file; mappings that are still open stay valid."""
-        self.path.unlink(missing_ok=True)
-
-
-def _header_numbers(grid: Grid) -> int:
-    return _COUNTERS + 2 * WORKER_SLOTS + grid.depth * grid.modules
-
-
-def _file_size(grid: Grid) -> int:
-    return _header_numbers(grid) * 8 + 2 * grid.size * 4
+        self.set_frozen(tuple(tuple(layer) for layer in header["frozen"]))
+        self.set_task(header["task"], header["budget"], header["agent_steps"], header["updates"])

@@ -196,7 +196,7 @@ def test_layers_are_written_as_calls_and_read_again() -> None:
         ("linear(50)", "is no module; write one as"),
         ("linear(units=print())", "is no module; write one as"),
         ("linear(units=0)", "greater than or equal to 1"),
-        ("line(units=3)", "should match pattern"),
+        ("line(units=3)", "kinds of module are conv, linear and"),
         ("tests.my_modules:Missing()", "cannot be imported: .* 'Missing'"),
         ("no_such_package:Residual", "cannot be imported"),
         (f"{RESIDUAL}(depth=2)", "cannot be made: .*depth"),

@@ -33,6 +33,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pathnet_rl import crew
 from pathnet_rl.arms import Arm
+from pathnet_rl.block import block_path
 from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Coordinator, Store
 from pathnet_rl.engine import rmsprop_step
@@ -41,7 +42,6 @@ from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import Telemetry
-from workers.block import block_path
 from workers.coordinator import TournamentCoordinator
 from workers.metrics_hub import MetricsHub
 from workers.parameter_server import ParameterServer

@@ -11,11 +11,11 @@ import time
 import torch
 
 from pathnet_rl.arms import Arm
+from pathnet_rl.block import block_path
 from pathnet_rl.config import RunConfig
 from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
-from workers.block import block_path
 from workers.coordinator import TournamentCoordinator
 from workers.metrics_hub import MetricsHub
 from workers.parameter_server import ParameterServer

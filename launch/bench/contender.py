@@ -21,8 +21,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from launch.bench.rows import A2C, CREWS, Row
 from pathnet_rl.arms import Arm
+from pathnet_rl.block import block_path
 from pathnet_rl.run_folder import RunFolder
-from workers.block import block_path
 from workers.metrics_hub import PHASES
 
 WAKING_SECONDS = 1.0

@@ -1,0 +1,180 @@
+"""The block: the grid's numbers and what is said about them, in one memory-mapped file.
+
+The file holds, in this order: a header of int64 numbers, the parameters (P float32) and the mean squared
+gradients of the shared RMSProp (P float32).
+
+Counters have one slot for each worker and only that worker writes it, so nothing is counted twice or lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pathnet_rl.arms import Arm
+from pathnet_rl.config import RunConfig
+from pathnet_rl.errors import UserError
+from pathnet_rl.genotype import ActiveModules
+from pathnet_rl.grid import Grid
+
+MAGIC = 0x5061_7468_4E65_74  # "PathNet"
+LAYOUT_VERSION = 1
+WORKER_SLOTS = 1024
+_MAGIC, _VERSION, _SIZE, _TASK, _BUDGET, _STOP, _STEPS, _UPDATES = range(8)
+_COUNTERS = 8
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def block_path(config: RunConfig, arm: Arm) -> Path:
+    """One file a run folder and arm, in memory where the system has a place for that."""
+    folder = (Path(config.folder) / config.name).resolve()
+    digest = hashlib.sha256(f"{folder}/{arm.value}".encode()).hexdigest()[:16]
+    parent = SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
+    return parent / f"pathnet-rl-{digest}.block"
+
+
+class Block:
+    """A mapped block: what its header says, and views of its numbers."""
+
+    def __init__(self, path: Path, grid: Grid, buffer: NDArray[np.uint8]) -> None:
+        self.path, self.grid = path, grid
+        frozen = grid.depth * grid.modules
+        header = _header_numbers(grid)
+        self._header = buffer[: header * 8].view(np.int64)
+        counters = self._header[_COUNTERS : _COUNTERS + 2 * WORKER_SLOTS]
+        self._counters = counters.reshape(2, WORKER_SLOTS)
+        self._frozen = self._header[header - frozen :].reshape(grid.depth, grid.modules)
+        numbers = buffer[header * 8 :].view(np.float32)
+        self.parameters = torch.from_numpy(numbers[: grid.size])
+        self.squares = torch.from_numpy(numbers[grid.size :])
+
+    @property
+    def task(self) -> int:
+        """The task that is being learned, from 0."""
+        return int(self._header[_TASK])
+
+    @property
+    def budget(self) -> int:
+        """Agent steps of the current task."""
+        return int(self._header[_BUDGET])
+
+    @property
+    def agent_steps(self) -> int:
+        """Agent steps done in the current task, all workers together."""
+        return int(self._header[_STEPS]) + int(self._counters[0].sum())
+
+    @property
+    def updates(self) -> int:
+        """Pushes applied in the current task, all workers together."""
+        return int(self._header[_UPDATES]) + int(self._counters[1].sum())
+
+    @property
+    def frozen(self) -> ActiveModules:
+        """Modules that never change again."""
+        return tuple(tuple(int(m) for m in np.flatnonzero(layer)) for layer in self._frozen)
+
+    @property
+    def stopped(self) -> bool:
+        """Workers are asked to stop at the end of their rollout."""
+        return bool(self._header[_STOP])
+
+    @stopped.setter
+    def stopped(self, value: bool) -> None:
+        self._header[_STOP] = int(value)
+
+    @property
+    def over(self) -> bool:
+        """The current task's agent steps are done."""
+        return self.agent_steps >= self.budget
+
+    # What its owners write -------------------------------------------------------------------
+
+    def sign(self) -> None:
+        """Write what kind of file this is; a new one is at task 0."""
+        self._header[[_MAGIC, _VERSION, _SIZE]] = (MAGIC, LAYOUT_VERSION, self.grid.size)
+
+    @property
+    def signed(self) -> bool:
+        """The file is one of this layout and size."""
+        found = tuple(int(n) for n in self._header[[_MAGIC, _VERSION, _SIZE]])
+        return found == (MAGIC, LAYOUT_VERSION, self.grid.size)
+
+    def count(self, worker: int, agent_steps: int) -> None:
+        """Count a push of so many agent steps in the worker's own slot."""
+        self._counters[0, worker] += agent_steps
+        self._counters[1, worker] += 1
+
+    def freeze(self, path: ActiveModules) -> None:
+        """Never change these modules again."""
+        for layer, modules in enumerate(path):
+            self._frozen[layer, list(modules)] = 1
+
+    def set_task(self, task: int, budget: int, agent_steps: int = 0, updates: int = 0) -> None:
+        """Be at a task, of whose budget so much is done; nobody is asked to stop."""
+        self._counters[:] = 0
+        self._header[[_TASK, _BUDGET, _STEPS, _UPDATES, _STOP]] = (
+            task, budget, agent_steps, updates, 0,
+        )  # fmt: skip
+
+    def set_frozen(self, path: ActiveModules) -> None:
+        """These modules are frozen, and no others."""
+        self._frozen[:] = 0
+        self.freeze(path)
+
+    def remove(self) -> None:
+        """Delete the file; mappings that are still open stay valid."""
+        self.path.unlink(missing_ok=True)
+
+
+def reserve(path: Path, grid: Grid) -> NDArray[np.uint8]:
+    """The bytes of a new file, all 0, in place of whatever lay at `path`.
+
+    Raises:
+        UserError: there is no room for it.
+    """
+    size = _file_size(grid)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        # Reserve the pages now: a full /dev/shm is an error here and a SIGBUS later.
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise UserError(
+            f"cannot reserve {size / 2**20:.1f} MiB for the grid at {path}: {error.strerror};"
+            " free space there"
+        ) from error
+    finally:
+        os.close(descriptor)
+    return np.memmap(path, dtype=np.uint8, mode="r+")
+
+
+def existing(path: Path, grid: Grid) -> NDArray[np.uint8]:
+    """The bytes of the file that its owner made at `path`.
+
+    Raises:
+        UserError: it is of another size than the grid takes.
+    """
+    buffer = np.memmap(path, dtype=np.uint8, mode="r+")
+    if len(buffer) != _file_size(grid):
+        raise UserError(
+            f"{path} has {len(buffer)} bytes where this grid takes {_file_size(grid)}:"
+            " it is of another layout"
+        )
+    return buffer
+
+
+def _header_numbers(grid: Grid) -> int:
+    return _COUNTERS + 2 * WORKER_SLOTS + grid.depth * grid.modules
+
+
+def _file_size(grid: Grid) -> int:
+    return _header_numbers(grid) * 8 + 2 * grid.size * 4
