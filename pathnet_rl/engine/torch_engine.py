@@ -92,6 +92,8 @@ class TorchEngine:
     def __init__(self, grid: Grid, size: EngineSize, device: str = "cpu") -> None:
         self._grid, self.size = grid, size
         self._device = torch.device(device)
+        # Else a GPU multiplies with 10 bits of mantissa, and specifies nothing.
+        torch.backends.cudnn.allow_tf32 = False
         self._observations: torch.Tensor | None = None
         self._outputs = np.zeros(
             (size.pathways, size.steps + 1, size.environments, size.actions + 1), np.float32
