@@ -54,6 +54,8 @@ def main() -> None:
         sys.exit(f"error: --population must be at least one pathway a CPU, {cpus} here")
     # As an interruption: the rows end with the command.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if options.against is not None and not (options.against / "launch" / "bench").is_dir():
+        sys.exit(f"error: --against {options.against} is no checkout of this program")
     console = terminal()
     output = Path("runs/bench") / ("scaling.json" if options.scaling else "latest.json")
     scratch = output.parent / "scratch"
@@ -81,7 +83,7 @@ def main() -> None:
         **totals,
         "first_convolution": str(image_dtype("auto")).removeprefix("torch."),
         "provenance": provenance(),
-        "options": asdict(options),
+        "options": json.loads(json.dumps(asdict(options), default=str)),
     }
     write_json(output, report)
     console.print(f"written to {output}")

@@ -52,11 +52,9 @@ class Contender:
         started = time.monotonic()
         processes = [
             subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "launch.bench"),
-                    *("--row", json.dumps(asdict(replace(row, slot=slot)))),
-                ],
-                env={**os.environ, "PATHNET_BENCH_COUNTER": str(counter)},
+                [sys.executable, "-m", "launch.bench", "--row", as_json(replace(row, slot=slot))],
+                cwd=row.checkout or None,
+                env={**os.environ, "PATHNET_BENCH_COUNTER": str(counter.resolve())},
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -190,6 +188,13 @@ class Contender:
             config = self.row.config(started.pid)
             block_path(config, Arm.PATHNET).unlink(missing_ok=True)
             shutil.rmtree(RunFolder(config).path, ignore_errors=True)
+
+
+def as_json(row: Row) -> str:
+    """A row for the process that is to be it, in its own checkout."""
+    fields = asdict(row)
+    del fields["checkout"]  # It is there, and an older version does not know the field.
+    return json.dumps(fields)
 
 
 def compare(

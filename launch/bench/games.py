@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from launch.bench.tables import print_rows
 
 MOST_SILENT_PATHWAYS = 16
 """Pathways of rows that do not learn: their rate does not depend on it, and emulators take long to make."""
+
+
+SHOWN = (*ROWS, A2C, "serial_before", "system_before")
 
 
 def measure_game(game: str, options: Options, scratch: Path, console: Console) -> dict[str, Any]:
@@ -32,21 +36,31 @@ def measure_game(game: str, options: Options, scratch: Path, console: Console) -
         )
         for kind in kinds
     ]
+    if options.against is not None:
+        there = str(options.against.resolve())
+        rows += [replace(row, checkout=there) for row in rows if row.kind in ("serial", "system")]
     measured = compare(rows, options.rounds, options.seconds, scratch, console)
-    by_kind = {contender.row.kind: contender for contender in measured}
+    by_kind = {_name(contender.row): contender for contender in measured}
     system = by_kind["system"]
     found: dict[str, Any] = {kind: contender.figures() for kind, contender in by_kind.items()}
     found["system_over_environment"] = system.relative_to(by_kind["environment_only"])
     found["ray_overhead"] = 1.0 - system.relative_to(by_kind["serial"])
+    if options.against is not None:
+        for kind in ("serial", "system"):
+            found[f"{kind}_over_before"] = by_kind[kind].relative_to(by_kind[f"{kind}_before"])
     found["system_milliseconds"] = system.milliseconds()
     found["peak_pss_mib"] = system.peak_pss
     found["seconds_to_first_rollout"] = system.first_rollout
     return found
 
 
+def _name(row: Row) -> str:
+    return f"{row.kind}_before" if row.checkout else row.kind
+
+
 def print_game(console: Console, game: str, found: dict[str, Any]) -> None:
     """One game's rows, ratios and times."""
-    print_rows(console, f"{game}: agent steps", {r: found[r] for r in (*ROWS, A2C) if r in found})
+    print_rows(console, f"{game}: agent steps", {r: found[r] for r in SHOWN if r in found})
     milliseconds = ", ".join(
         f"{phase.replace('_', ' ')} {value:.3f}"
         for phase, value in found["system_milliseconds"].items()
@@ -62,6 +76,11 @@ def print_game(console: Console, game: str, found: dict[str, Any]) -> None:
             f"   first rollout after {found['seconds_to_first_rollout']:.1f} s"
         ),
     ]
+    if "system_over_before" in found:
+        lines.append(
+            "this version / the one before: serial twin {serial_over_before:.3f},"
+            " system {system_over_before:.3f}".format(**found)
+        )
     if A2C not in found:
         lines.append("Stable-Baselines3's A2C was not measured: pip install -e '.[bench]'")
     for line in lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from launch.bench.rows import GAMES
 
@@ -20,6 +21,8 @@ class Options:
     The others report when they wake and 10 seconds later."""
     population: int = 64
     """Pathways of a row, all its processes together."""
+    against: Path | None = None
+    """Another checkout of this program, such as the commit before: its twin and system take turns too."""
     scaling: bool = False
     """Measure what it costs to have more of something instead."""
     row: str = ""

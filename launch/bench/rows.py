@@ -45,6 +45,7 @@ class Row:
         varied: what differs from the preset, one of N, L, E, t_max, workers, and `frozen`: how many
             pathways earlier tasks have frozen; all are active beside the learning one.
         value: of what is varied.
+        checkout: the folder of another version whose row this is; this version's, if empty.
     """
 
     kind: str
@@ -54,10 +55,16 @@ class Row:
     slot: int = 0
     varied: str = ""
     value: int = 0
+    checkout: str = ""
 
     @property
     def label(self) -> str:
         """Its name in file names and messages."""
+        return self._label_there + ("-before" if self.checkout else "")
+
+    @property
+    def _label_there(self) -> str:
+        """Its label in its own process, which knows of no other checkout."""
         return f"{self.kind}-{self.population}" + (
             f"-{self.varied}-{self.value}" if self.varied else ""
         )
@@ -72,7 +79,8 @@ class Row:
         base = PRESETS[PRESET][1]
         config = base.model_copy(
             update={
-                "name": f"bench-{self.game}-{self.label}-{process}",
+                "name": f"bench-{self.game}-{self._label_there}-{process}",
+                "folder": str(Path(self.checkout) / "runs"),
                 "tasks": (GAMES[self.game],),
                 "arms": (Arm.PATHNET,),
                 "seed": self.slot,
