@@ -1,8 +1,11 @@
-"""The house rules: launch imports workers imports pathnet_rl, and the idea knows nothing of ray."""
+"""The house rules: which way imports go, what stands on what, and that a reader finds everything."""
 
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,15 @@ MAY_IMPORT = {
     "launch": {"pathnet_rl", "workers", "launch"},
 }
 FILES = [path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))]
+NAMES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
+MOST_LINES = 300
+
+NOUNS = (
+    "a3c", "arms", "block", "checkpoint", "config", "crew", "errors", "genotype", "grid", "metrics",
+    "module_layer", "modules", "optimizer", "pathway_weights", "pictures", "report", "run_folder",
+    "seeds", "settings", "store", "telemetry", "tournament",
+)  # fmt: skip
+"""Files of `pathnet_rl/` that do not stand on the engine."""
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -27,10 +39,38 @@ def imported(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{path} imports relatively"
             assert node.module is not None
             yield node.module
+            for name in node.names:
+                if f"{node.module}.{name.name}" in NAMES:
+                    yield f"{node.module}.{name.name}"
+
+
+def ours(path: Path) -> set[str]:
+    """The files of this program that a file imports; a package is its `__init__`."""
+    found = set()
+    for name in imported(path):
+        for place in (name, f"{name}.__init__"):
+            if place in NAMES and NAMES[place] != path:
+                found.add(place)
+    return found
+
+
+IMPORTS = {name: ours(path) for name, path in NAMES.items()}
+
+
+def stands_on(name: str) -> set[str]:
+    """Every file that a file imports, and those that these import."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for other in IMPORTS[waiting.pop()] - seen:
+            seen.add(other)
+            waiting.append(other)
+    return seen
 
 
 def test_there_are_files_to_look_at() -> None:
-    assert len(FILES) > 25
+    assert len(FILES) > 60
+    assert "pathnet_rl.engine.interface" in stands_on("workers.pathway_worker")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -43,25 +83,66 @@ def test_imports_go_one_way(path: Path) -> None:
         assert not tops & {"ray", "tyro", "rich"}
 
 
-def test_only_the_crew_and_the_launchers_know_ray() -> None:
+def test_no_file_stands_on_itself() -> None:
+    assert [name for name in NAMES if name in stands_on(name)] == []
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_the_nouns_do_not_stand_on_the_engine_or_the_experiments(noun: str) -> None:
+    rooms = ("pathnet_rl.engine", "pathnet_rl.supervised")
+    assert [name for name in stands_on(f"pathnet_rl.{noun}") if name.startswith(rooms)] == []
+
+
+def test_the_rest_of_the_program_knows_the_engine_by_its_door() -> None:
+    inside = ("pathnet_rl.engine.compiled", "pathnet_rl.engine.torch_engine")
+    for name, others in IMPORTS.items():
+        if not name.startswith("pathnet_rl.engine"):
+            assert [other for other in others if other.startswith(inside)] == [], name
+
+
+def test_the_torch_engine_needs_no_numba() -> None:
+    script = (
+        "import sys, pathnet_rl.engine, pathnet_rl.engine.torch_engine;"
+        "sys.exit('numba' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+def test_only_one_file_uses_the_private_parts_of_numba() -> None:
+    users = [name for name, path in NAMES.items() if "numba.core" in path.read_text()]
+    assert users == ["pathnet_rl.engine.compiler"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MOST_LINES
+
+
+def test_the_architecture_names_every_file_of_the_idea() -> None:
+    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", (ROOT / "ARCHITECTURE.md").read_text()))
+    for path in sorted((ROOT / "pathnet_rl").iterdir()):
+        if path.name not in ("__init__.py", "__pycache__"):
+            assert path.name + "/" * path.is_dir() in named, (
+                f"ARCHITECTURE.md is silent on {path.name}"
+            )
+
+
+def test_only_files_that_say_so_know_ray() -> None:
     knowing = {
         str(path.relative_to(ROOT))
         for path in FILES
         if any(module.partition(".")[0] == "ray" for module in imported(path))
     }
     assert "workers/ray_crew.py" in knowing
-    assert all(name.startswith(("workers/", "launch/")) for name in knowing)
+    assert all(name.startswith(("workers/ray_", "launch/bench/")) for name in knowing)
 
 
 def test_the_idea_and_the_serial_twin_run_without_loading_ray() -> None:
-    import subprocess
-    import sys
-
     modules = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in FILES
+        name
+        for name, path in NAMES.items()
         if path.parts[-2] != "launch"
-        and path.name not in ("ray_crew.py", "__init__.py")
+        and not path.name.startswith(("ray_", "__"))
         and "stable_baselines3" not in imported(path)  # an extra: a plain set-up lacks it
     ]
     script = f"import sys, {', '.join(modules)}; sys.exit('ray' in sys.modules)"

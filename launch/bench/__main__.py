@@ -27,11 +27,13 @@ import tyro
 
 from launch.bench.games import measure_game, print_game
 from launch.bench.options import Options
-from launch.bench.rows import GAMES, Row
+from launch.bench.rows import GAMES, PRESET, Row
 from launch.bench.scaling import measure_scaling, print_scaling
 from launch.display import terminal
+from launch.presets import PRESETS
 from pathnet_rl.checkpoint import write_json
-from pathnet_rl.engine.compiled.images import image_dtype
+from pathnet_rl.engine import image_precision
+from pathnet_rl.grid import build_grid
 from pathnet_rl.run_folder import provenance
 
 
@@ -78,10 +80,11 @@ def main() -> None:
             key: max(found[key] for found in games.values())
             for key in ("peak_pss_mib", "seconds_to_first_rollout")
         }
+    preset = PRESETS[PRESET][1]
     report = {
         "games": games,
         **totals,
-        "first_convolution": str(image_dtype("auto")).removeprefix("torch."),
+        "first_convolution": image_precision(preset, build_grid(preset)),
         "provenance": provenance(),
         "options": json.loads(json.dumps(asdict(options), default=str)),
     }

@@ -1,6 +1,15 @@
 """The engine: the only place that computes with weights. README.md beside this file is the way in."""
 
 from pathnet_rl.engine.interface import Engine, EngineSize, Floats
-from pathnet_rl.engine.registry import check, make, pathways_together, rmsprop_step
+from pathnet_rl.engine.registry import check, image_precision, make, pathways_together, rmsprop_step
 
-__all__ = ["Engine", "EngineSize", "Floats", "check", "make", "pathways_together", "rmsprop_step"]
+__all__ = [
+    "Engine",
+    "EngineSize",
+    "Floats",
+    "check",
+    "image_precision",
+    "make",
+    "pathways_together",
+    "rmsprop_step",
+]

@@ -37,9 +37,20 @@ def check(config: RunConfig, grid: Grid) -> None:
                 "the torch engine computes in float32; use --grid.image-precision auto or float32"
             )
     elif len(grid.observation_shape) == 3:
-        from pathnet_rl.engine.compiled.network import first_layer_dtype
+        image_precision(config, grid)
 
-        first_layer_dtype(grid)
+
+def image_precision(config: RunConfig, grid: Grid) -> str:
+    """The number format of images, `float32` or `bfloat16`, on this processor.
+
+    Raises:
+        UserError: bfloat16 is asked for and cannot be had.
+    """
+    if config.engine_name == "torch":
+        return "float32"
+    from pathnet_rl.engine.compiled.network import first_layer_dtype
+
+    return str(first_layer_dtype(grid)).removeprefix("torch.")
 
 
 def pathways_together(config: RunConfig, owned: int) -> int:
