@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from pathnet_rl.arms import Arm
+from pathnet_rl.arms import SWITCHES, Arm, check_arms
 from pathnet_rl.errors import UserError
 
 Protocol = Literal["dqn", "machado"]
@@ -227,8 +227,7 @@ class RunConfig(Settings):
                 f"{self.workers} workers cannot share {self.evolution.population} pathways;"
                 " lower --workers or raise --evolution.population"
             )
-        if len(set(self.arms)) < len(self.arms):
-            raise UserError("an arm is named twice")
+        check_arms(self.arms, SWITCHES)
         return self
 
     def steps_of(self, task: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from pathnet_rl.arms import Arm
+from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.seeds import Owner, environment_seed, generator, seed_sequence
 
 
@@ -17,7 +17,7 @@ def test_no_two_owners_share_a_stream() -> None:
     keys = [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (0, 1, 0), (0, 1, 64)]
     first = [
         int(generator(seed, arm, owner, *key).integers(0, 2**62))
-        for seed, arm, owner, key in product((0, 1), Arm, Owner, keys)
+        for seed, arm, owner, key in product((0, 1), SWITCHES, Owner, keys)
     ]
     assert len(set(first)) == len(first)
 

@@ -32,7 +32,7 @@ from launch.bench.scaling import measure_scaling, print_scaling
 from launch.display import terminal
 from pathnet_rl.checkpoint import write_json
 from pathnet_rl.engine.compiled.images import image_dtype
-from pathnet_rl.run_folder import provenance
+from pathnet_rl.provenance import provenance
 
 
 def main() -> None:
