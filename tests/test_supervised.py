@@ -206,6 +206,19 @@ def test_a_seed_decides_the_same_alone_and_after_others(arm: Arm) -> None:
         assert run_seed(arm, TASKS, seed, CONFIG) == one_after_the_other[seed]
 
 
+@pytest.mark.parametrize("arm", list(RULES))
+def test_whole_seeds_are_the_same_with_both_engines(arm: Arm) -> None:
+    """A few generations: differences of rounding grow, and decide a tournament in the end."""
+    both = [
+        [
+            run_seed(arm, TASKS, seed, small(learning={"generations": 4}, engine=engine))
+            for seed in range(4)
+        ]
+        for engine in ENGINES
+    ]
+    assert both[0] == both[1]
+
+
 def records(arm: Arm, **learning: object) -> list[list[TaskRecord | None]]:
     config = small(learning=learning)
     return [run_seed(arm, TASKS, seed, config) for seed in range(4)]

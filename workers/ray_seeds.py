@@ -47,7 +47,8 @@ def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done
         ) from error
     finally:
         for reference in running:
-            ray.cancel(reference, force=True)
+            # Not by force: ray misses some of those cancellations, and may end this process by another.
+            ray.cancel(reference)
 
 
 def _do_on_node(experiment: Experiment, job: Job) -> Done:
