@@ -51,9 +51,9 @@ def run(experiment: Experiment, console: Console) -> None:
         else:
             console.print(f"{folder.path} is finished: nothing is left to do.")
         results = folder.everything()
-        by_accuracy = experiment.learning.threshold is None
-        summaries = summarise(results, [control.value for control in CONTROLS], by_accuracy)
-        files = write_report(folder.path, experiment.learning, results, summaries)
+        limit, threshold = experiment.learning.generations, experiment.learning.threshold
+        summaries = summarise(results, [control.value for control in CONTROLS], threshold is None)
+        files = write_report(folder.path, results, summaries, limit, threshold)
     finally:
         folder.close()
     print_summary(console, summaries)

@@ -19,7 +19,6 @@ import torch
 from pathnet_rl import checkpoint
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import MAY_CHANGE, RunConfig, Settings, differences
-from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
 from pathnet_rl.provenance import provenance, read_starts
 
@@ -185,5 +184,7 @@ class RunFolder(Folder[RunConfig]):
 
     def events(self, arm: Arm, task: int) -> Path:
         """Where the TensorBoard events of one task of one arm lie."""
+        from pathnet_rl.envs.registry import short_name  # Experiments on images need no games.
+
         name = f"{task + 1}-{short_name(self.config.tasks[task])}"
         return self.path / "tensorboard" / arm.value / name

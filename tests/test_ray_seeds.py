@@ -12,64 +12,30 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pytest
 import ray
 from ray.cluster_utils import Cluster
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
-from pathnet_rl.supervised.config import SerialEvolutionConfig, SerialGridConfig
-from pathnet_rl.supervised.config import SerialLearningConfig as Learning
-from pathnet_rl.supervised.experiment import Experiment
 from pathnet_rl.supervised.jobs import Job, do
+from tests.small_experiment import ENDLESS, JOBS, QUICK, SEQUENCE, small_experiment, write_digits
 from tests.support import ROOT
 from workers.ray_seeds import do_on_cluster
-from workers.seed_pool import do_here
-
-SEQUENCE = "0-1>1-2"
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve images a digit, nothing but noise."""
-    path = tmp_path_factory.mktemp("data") / "digits.npz"
-    images = np.random.default_rng(0).integers(0, 256, (36, 28, 28), dtype=np.uint8)
-    np.savez(path, x_train=images, y_train=np.arange(36, dtype=np.uint8) % 3)
-    return path
-
-
-def experiment(data: Path, generations: int = 4) -> Experiment:
-    return Experiment(
-        sequences=(SEQUENCE,),
-        data=str(data),
-        processes=2,
-        grid=SerialGridConfig(units=4),
-        evolution=SerialEvolutionConfig(population=4),
-        learning=Learning(minibatches=5, generations=generations, threshold=None),
-    )
-
-
-JOBS = [
-    Job(SEQUENCE, arm, seeds)
-    for arm in (Arm.PATHNET, Arm.FROZEN_ACTIVE, Arm.FINE_TUNE)
-    for seeds in ((0, 1), (2,))
-]
-
-
-def test_a_cluster_and_a_pool_of_processes_give_the_same_results_as_this_process(
-    ray_cluster: None, digits: Path
+def test_a_cluster_gives_the_same_results_as_this_process(
+    ray_cluster: None, tmp_path: Path
 ) -> None:
-    given = experiment(digits)
+    given = small_experiment(write_digits(tmp_path))
     expected = {job: do(given, job).results for job in JOBS}
-    for crew in (do_on_cluster, do_here):
-        assert {done.job: done.results for done in crew(given, JOBS)} == expected
+    assert {done.job: done.results for done in do_on_cluster(given, JOBS)} == expected
 
 
 def test_an_error_of_a_task_is_one_line_that_names_the_node(
     ray_cluster: None, tmp_path: Path
 ) -> None:
-    given = experiment(tmp_path / "nowhere.npz")
+    given = small_experiment(tmp_path / "nowhere.npz")
     with pytest.raises(UserError, match=r"^on \S+: there is no .*nowhere\.npz") as refused:
         next(do_on_cluster(given, JOBS))
     assert "\n" not in str(refused.value)
@@ -83,18 +49,19 @@ def wait_until_all_cpus_are_free(free: bool = True) -> None:
         time.sleep(0.1)
 
 
-def test_a_job_that_is_left_does_not_go_on_alone(ray_cluster: None, digits: Path) -> None:
+def test_a_job_that_is_left_does_not_go_on_alone(ray_cluster: None, tmp_path: Path) -> None:
+    given = small_experiment(write_digits(tmp_path))
     wait_until_all_cpus_are_free()
-    quick, endless = Job(SEQUENCE, Arm.PATHNET, (0,)), Job(SEQUENCE, Arm.PATHNET, (*range(10**6),))
-    with contextlib.closing(do_on_cluster(experiment(digits), [quick, endless])) as crew:
-        assert next(crew).job == quick
+    with contextlib.closing(do_on_cluster(given, [QUICK, ENDLESS])) as crew:
+        assert next(crew).job == QUICK
         wait_until_all_cpus_are_free(False)
     wait_until_all_cpus_are_free()
 
 
 @pytest.mark.slow
-def test_an_interruption_on_a_cluster_keeps_finished_seeds(digits: Path, tmp_path: Path) -> None:
-    given = experiment(digits, generations=30)
+def test_an_interruption_on_a_cluster_keeps_finished_seeds(tmp_path: Path) -> None:
+    digits = write_digits(tmp_path)
+    given = small_experiment(digits, generations=30)
     command = [
         # A shell's background jobs, such as these tests may be, ignore interrupts and hand that down.
         "env", "--default-signal=INT",

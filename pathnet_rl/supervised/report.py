@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from pathnet_rl.checkpoint import cannot_write, write_json
-from pathnet_rl.supervised.config import SerialLearningConfig
 from pathnet_rl.supervised.figure import draw
 from pathnet_rl.supervised.records import SeedResult
 from pathnet_rl.supervised.summary import ArmSummary, final_accuracy, padded_curves
@@ -18,11 +17,15 @@ from pathnet_rl.supervised.summary import ArmSummary, final_accuracy, padded_cur
 
 def write_report(
     folder: Path,
-    learning: SerialLearningConfig,
     results: Sequence[SeedResult],
     summaries: Sequence[ArmSummary],
+    limit: int,
+    threshold: float | None,
 ) -> list[Path]:
     """Write what there is to look at into an experiment's folder; the files.
+
+    Args:
+        limit: of a task's generations. threshold: the accuracy that ends it, if one does.
 
     Raises:
         UserError: they cannot be written.
@@ -31,7 +34,7 @@ def write_report(
     try:
         write_csv(files[0], results)
         write_json(files[1], {"arms": [asdict(summary) for summary in summaries]})
-        draw(results, learning.generations, learning.threshold).savefig(files[2])
+        draw(results, limit, threshold).savefig(files[2])
         _write_events(folder / "tensorboard", results)
     except OSError as error:
         raise cannot_write(folder, error) from error
