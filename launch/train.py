@@ -106,7 +106,8 @@ class _CrewMaker:
             from workers.serial import SerialCrew
 
             return SerialCrew(self._config, arm, self._grid)
-        from workers.ray_crew import RayCrew, connect
+        from workers.ray_cluster import connect
+        from workers.ray_crew import RayCrew
 
         if self._workers is None:
             self._workers = connect(self._config)

@@ -1,13 +1,20 @@
-"""The arms of an experiment: PathNet, its controls and its ablations, as switches of one program."""
+"""The arms of an experiment: PathNet, its controls and its ablations, as switches of one program.
+
+What an arm of the games does is said here, what an arm of the experiments on images does in
+`supervised/rules.py`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pathnet_rl.errors import UserError
+
 
 class Arm(StrEnum):
-    """The ways a sequence of tasks can be learned."""
+    """The ways a sequence of tasks can be learned: names only, of games and of images."""
 
     PATHNET = "pathnet"
     INDEPENDENT = "independent"
@@ -15,6 +22,10 @@ class Arm(StrEnum):
     RANDOM_PATH = "random-path"
     NO_REINITIALISATION = "no-reinitialisation"
     FROZEN_INACTIVE = "frozen-inactive"
+    FROM_SCRATCH = "from-scratch"
+    FROZEN_ACTIVE = "frozen-active"
+    NO_EVOLUTION = "no-evolution"
+    POPULATION_20 = "population-20"
 
 
 @dataclass(frozen=True)
@@ -46,5 +57,21 @@ SWITCHES: dict[Arm, Switches] = {
     Arm.NO_REINITIALISATION: Switches(reinitialise=False),
     Arm.FROZEN_INACTIVE: Switches(frozen_active=False),
 }
-"""Independent: each task from scratch by a fixed path of the largest size. Fine-tune: the same path
+"""The arms of the games. An arm's place in this table is part of its seeds: add new ones at the end.
+
+Independent: each task from scratch by a fixed path of the largest size. Fine-tune: the same path
 goes on to the next task with a new head (paper, section 3)."""
+
+
+def check_arms(arms: Sequence[Arm], known: Iterable[Arm]) -> None:
+    """Refuse arms that an experiment does not have, and arms that are named twice.
+
+    Raises:
+        UserError: says which there are.
+    """
+    names = [arm.value for arm in known]
+    for arm in arms:
+        if arm.value not in names:
+            raise UserError(f"there is no arm {arm.value} here; choose from {', '.join(names)}")
+    if len(set(arms)) < len(arms):
+        raise UserError(f"an arm is named twice in {' '.join(arms)}")

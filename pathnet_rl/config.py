@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pathnet_rl.arms import Arm
+from pathnet_rl.arms import SWITCHES, Arm, check_arms
 from pathnet_rl.errors import UserError
 from pathnet_rl.modules import ATARI_LAYERS, CustomModule, Module, from_text
 from pathnet_rl.settings import Settings
@@ -178,8 +178,7 @@ class RunConfig(Settings):
                 f"{self.workers} workers cannot share {self.evolution.population} pathways;"
                 " lower --workers or raise --evolution.population"
             )
-        if len(set(self.arms)) < len(self.arms):
-            raise UserError("an arm is named twice")
+        check_arms(self.arms, SWITCHES)
         if self.engine == "compiled" and self._only_torch:
             raise UserError(f"the compiled engine has no {self._only_torch[0]}; use --engine torch")
         return self

@@ -1,6 +1,7 @@
 """The run folder: `runs/<name>/`, what lies where in it, and whether it can be gone on with.
 
-config.json  provenance.json  summary.json  learning_curves_<n>_<task>.png
+Of every run:     config.json  provenance.json  summary.json
+Of one of games:  learning_curves_<n>_<task>.png
 returns.csv               task, arm, agent_steps, episode_return, length: one row an episode
 checkpoints/<arm>/...     the last few of each arm
 tensorboard/<arm>/<task>/ events
@@ -8,58 +9,52 @@ tensorboard/<arm>/<task>/ events
 
 from __future__ import annotations
 
-import datetime
 import fcntl
-import importlib.metadata
-import json
-import os
-import platform
-import socket
-import subprocess
-import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar, Generic, Self, TypeVar
 
 import torch
-from pydantic import ValidationError
 
 from pathnet_rl import checkpoint
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import MAY_CHANGE, RunConfig
-from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
-from pathnet_rl.settings import differences
+from pathnet_rl.provenance import provenance, read_starts
+from pathnet_rl.settings import Settings, differences
 
 STATE_KEYS = frozenset({"finished", "store", "coordinator", "hub", "results"})
 """What a checkpoint of a run says, beside its numbers."""
-PACKAGES = ("pathnet-rl", "ray", "torch", "numpy", "gymnasium", "ale-py", "tensorboard")
+
+Kind = TypeVar("Kind", bound=Settings)
 
 
-class RunFolder:
-    """One run's files. Hold it open while the run is at work: it keeps a second process out."""
+def _read_config(kind: type[Kind], folder: Path, otherwise: str) -> Kind:
+    """The configuration that lies in a run's folder.
 
-    def __init__(self, config: RunConfig) -> None:
-        self.path = Path(config.folder) / config.name
-        self.returns = self.path / "returns.csv"
+    Raises:
+        UserError: there is none that can be read; says `otherwise` of the folder.
+    """
+    try:
+        return kind.model_validate_json((folder / "config.json").read_text())
+    except (OSError, ValueError, UserError) as error:
+        raise UserError(f"{folder} {otherwise}") from error
+
+
+class Folder(ABC, Generic[Kind]):
+    """A run's files. Hold it open while the run is at work: it keeps a second process out."""
+
+    may_change: ClassVar[frozenset[str]]
+    """Fields of the configuration with which it is still the same run."""
+
+    def __init__(self, config: Kind, folder: str, name: str) -> None:
+        self.config, self.path = config, Path(folder) / name
         self.summary = self.path / "summary.json"
-        self.config = config
         self._lock: IO[str] | None = None
 
-    @classmethod
-    def existing(cls, path: Path) -> RunFolder:
-        """The run folder at `path`, with the configuration that lies in it; to look at, not to work in.
-
-        Raises:
-            UserError: there is none.
-        """
-        config_file = path / "config.json"
-        try:
-            config = RunConfig.model_validate_json(config_file.read_text())
-        except (OSError, ValidationError, UserError) as error:
-            raise UserError(f"{path} is no run folder: {config_file} cannot be read") from error
-        # It may have been moved or renamed since.
-        here = {"folder": str(path.resolve().parent), "name": path.resolve().name}
-        return cls(config.model_copy(update=here))
+    @abstractmethod
+    def anything_learned(self) -> bool:
+        """Whether something would be lost if the run began anew."""
 
     def open(self) -> bool:
         """Create the folder, or find that it holds the same run; True if there is one to resume.
@@ -67,7 +62,6 @@ class RunFolder:
         Raises:
             UserError: it cannot be written, is in use, half-written, or holds another run.
         """
-        config_file = self.path / "config.json"
         try:
             existed = self.path.is_dir() and any(
                 entry.name != ".lock" for entry in self.path.iterdir()
@@ -84,15 +78,14 @@ class RunFolder:
             ) from error
         if not existed:
             return self._begin()
-        try:
-            old = RunConfig.model_validate_json(config_file.read_text())
-        except (OSError, ValidationError, UserError) as error:
-            raise UserError(
-                f"{self.path} is not empty and has no readable config.json: it is half-written or no"
-                " run; delete it or choose another --name"
-            ) from error
-        changed = differences(old, self.config, MAY_CHANGE)
-        if changed and not any(self.path.glob("checkpoints/*/*")):
+        old = _read_config(
+            type(self.config),
+            self.path,
+            "is not empty and has no readable config.json: it is half-written or no run; choose another"
+            " --name, or delete it if nothing in it is wanted",
+        )
+        changed = differences(old, self.config, self.may_change)
+        if changed and not self.anything_learned():
             # An earlier start came to nothing before it had learned anything: there is nothing to lose.
             return self._begin()
         if changed:
@@ -104,9 +97,13 @@ class RunFolder:
 
     def _begin(self) -> bool:
         """Write what the run is and where it comes from; there is nothing to resume."""
-        checkpoint.write_json(self.path / "config.json", self.config.model_dump(mode="json"))
+        self.write_config()
         checkpoint.write_json(self.path / "provenance.json", [provenance()])
         return False
+
+    def write_config(self) -> None:
+        """Write what the run is."""
+        checkpoint.write_json(self.path / "config.json", self.config.model_dump(mode="json"))
 
     def note_resumption(self) -> None:
         """Add this start to provenance.json.
@@ -115,19 +112,40 @@ class RunFolder:
             UserError: the file is there and is not a list of starts.
         """
         path = self.path / "provenance.json"
-        try:
-            starts = json.loads(path.read_text()) if path.exists() else []
-        except ValueError:
-            starts = None
-        if not isinstance(starts, list):
-            raise UserError(f"{path} is half-written; delete it or choose another --name")
-        checkpoint.write_json(path, [*starts, provenance()])
+        checkpoint.write_json(path, [*read_starts(path), provenance()])
 
     def close(self) -> None:
         """Let another process in."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+class RunFolder(Folder[RunConfig]):
+    """The files of a run of games."""
+
+    may_change = MAY_CHANGE
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(config, config.folder, config.name)
+        self.returns = self.path / "returns.csv"
+
+    @classmethod
+    def existing(cls, path: Path) -> Self:
+        """The run folder at `path`, with the configuration that lies in it; to look at, not to work in.
+
+        Raises:
+            UserError: there is none.
+        """
+        config = _read_config(
+            RunConfig, path, f"is no run folder: {path / 'config.json'} cannot be read"
+        )
+        # It may have been moved or renamed since.
+        here = {"folder": str(path.resolve().parent), "name": path.resolve().name}
+        return cls(config.model_copy(update=here))
+
+    def anything_learned(self) -> bool:
+        return any(self.path.glob("checkpoints/*/*"))
 
     def checkpoints(self, arm: Arm) -> Path:
         """Where an arm's checkpoints lie."""
@@ -167,42 +185,7 @@ class RunFolder:
 
     def events(self, arm: Arm, task: int) -> Path:
         """Where the TensorBoard events of one task of one arm lie."""
+        from pathnet_rl.envs.registry import short_name  # Experiments on images need no games.
+
         name = f"{task + 1}-{short_name(self.config.tasks[task])}"
         return self.path / "tensorboard" / arm.value / name
-
-
-def provenance() -> dict[str, Any]:
-    """Where a run comes from: time, command, commit, versions, machine."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return {
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "packages": versions,
-        "host": socket.gethostname(),
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-    }
-
-
-def _commit() -> str:
-    """The commit of this checkout, `-dirty` if files differ from it, or `unknown`."""
-    here = Path(__file__).parent
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return described.stdout.strip()

@@ -1,6 +1,6 @@
 """Who owns which random numbers: one seed a run, one independent stream an owner.
 
-Owners are named by small integers, so that adding one never changes another's stream.
+A stream is named by small integers, so that adding an owner or an arm never changes another's stream.
 """
 
 from __future__ import annotations
@@ -9,30 +9,46 @@ from enum import IntEnum
 
 import numpy as np
 
-from pathnet_rl.arms import Arm
+from pathnet_rl.arms import SWITCHES, Arm
 
 
 class Owner(IntEnum):
     """The owners of random numbers."""
 
     INITIALISATION = 0
-    """The parameter server: fresh modules and heads, one stream a task."""
+    """Fresh modules and heads, one stream a task: the parameter server's."""
     TOURNAMENT = 1
-    """The coordinator: populations, rivals, mutations."""
+    """Populations, rivals, mutations: the coordinator's."""
     ACTING = 2
     """One pathway's actions and environments, one stream a pathway, task and start of a worker."""
     REPLAY = 3
     """The environments in which finished tasks are played again."""
+    DATA = 4
+    """The order of a task's images, one stream a task: the same in all arms."""
 
 
 def seed_sequence(seed: int, arm: Arm, owner: Owner, *key: int) -> np.random.SeedSequence:
-    """The stream of one owner in one arm; `key` tells apart an owner's own streams."""
-    return np.random.SeedSequence(seed, spawn_key=(list(Arm).index(arm), int(owner), *key))
+    """The stream of one owner in one arm of the games; `key` tells apart an owner's own streams."""
+    return np.random.SeedSequence(seed, spawn_key=(list(SWITCHES).index(arm), int(owner), *key))
 
 
 def generator(seed: int, arm: Arm, owner: Owner, *key: int) -> np.random.Generator:
     """A generator on the owner's stream."""
     return np.random.default_rng(seed_sequence(seed, arm, owner, *key))
+
+
+SERIAL_NUMBERS = {Owner.DATA: 0, Owner.INITIALISATION: 1, Owner.TOURNAMENT: 2}
+"""The owners of a serial experiment on images, and the numbers that their streams have there."""
+
+
+def serial_generator(seed: int, owner: Owner, task: int, *arm: int) -> np.random.Generator:
+    """A generator on the owner's stream in a serial experiment.
+
+    Args:
+        arm: the arm's place among the experiment's; left out where all arms share the stream.
+    """
+    key = (SERIAL_NUMBERS[owner], task, *arm)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 def environment_seed(sequence: np.random.SeedSequence) -> int:

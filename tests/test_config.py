@@ -61,6 +61,11 @@ def test_the_laptop_preset_has_the_papers_population() -> None:
         (RunConfig, {"agent_steps": (0,)}, "agent_steps must be at least 1"),
         (RunConfig, {"agent_steps": (1, 2)}, "agent_steps has 2 numbers for 1 tasks"),
         (RunConfig, {"arms": ("pathnet", "pathnet")}, "an arm is named twice"),
+        (
+            RunConfig,
+            {"arms": ("pathnet", "population-20")},
+            "there is no arm population-20 here; choose from pathnet, independent, fine-tune,",
+        ),
         (RunConfig, {"name": "a/b"}, "name"),
     ],
 )

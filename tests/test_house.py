@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -25,7 +26,7 @@ MOST_LINES = 300
 NOUNS = (
     "a3c", "arms", "block", "checkpoint", "config", "crew", "errors", "genotype", "grid", "metrics",
     "module_layer", "modules", "optimizer", "pathway_weights", "pictures", "report", "run_folder",
-    "seeds", "settings", "store", "telemetry", "tournament",
+    "provenance", "seeds", "settings", "store", "telemetry", "tournament",
 )  # fmt: skip
 """Files of `pathnet_rl/` that do not stand on the engine."""
 
@@ -127,14 +128,14 @@ def test_the_architecture_names_every_file_of_the_idea() -> None:
             )
 
 
-def test_only_files_that_say_so_know_ray() -> None:
-    knowing = {
-        str(path.relative_to(ROOT))
+def test_files_that_know_ray_say_so_in_their_names() -> None:
+    knowing = [
+        path
         for path in FILES
         if any(module.partition(".")[0] == "ray" for module in imported(path))
-    }
-    assert "workers/ray_crew.py" in knowing
-    assert all(name.startswith(("workers/ray_", "launch/bench/")) for name in knowing)
+    ]
+    assert ROOT / "workers" / "ray_crew.py" in knowing
+    assert all(path.name.startswith("ray_") for path in knowing)
 
 
 def test_the_idea_and_the_serial_twin_run_without_loading_ray() -> None:
@@ -146,4 +147,28 @@ def test_the_idea_and_the_serial_twin_run_without_loading_ray() -> None:
         and "stable_baselines3" not in imported(path)  # an extra: a plain set-up lacks it
     ]
     script = f"import sys, {', '.join(modules)}; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workers").glob("ray_*.py")), ids=lambda p: p.stem)
+def test_ray_is_told_not_to_report_usage_before_it_is_imported(path: Path) -> None:
+    script = (
+        "import os, sys; from importlib.abc import MetaPathFinder\n"
+        "class Watch(MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'ray': sys.exit(int(os.environ.get('RAY_USAGE_STATS_ENABLED') != '0'))\n"
+        f"sys.meta_path.insert(0, Watch()); import workers.{path.stem}; sys.exit(2)"
+    )
+    environment = {**os.environ}
+    environment.pop("RAY_USAGE_STATS_ENABLED", None)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, check=False)
+    assert done.returncode == 0
+
+
+def test_the_plain_twin_of_the_descent_needs_no_compiler() -> None:
+    script = (
+        "import sys; sys.modules['numba'] = None; from tests.test_supervised import TASKS, small\n"
+        "from pathnet_rl.arms import Arm; from pathnet_rl.supervised.serial_pathnet import run_seed\n"
+        "assert run_seed(Arm.PATHNET, TASKS, 0, small(engine='torch'))[1].generations > 0"
+    )
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0

@@ -16,7 +16,8 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
 from pathnet_rl.run_folder import RunFolder
 from tests.support import read_rows, run_experiment, tiny_config
-from workers.ray_crew import RayCrew, WorkerActor, connect
+from workers.ray_cluster import connect
+from workers.ray_crew import RayCrew, WorkerActor
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

@@ -117,6 +117,17 @@ def test_a_half_written_provenance_is_one_line_and_left_alone(left: str, tmp_pat
     assert provenance.read_text() == left
 
 
+def test_a_provenance_that_is_one_start_is_read_as_a_list_of_one(tmp_path: Path) -> None:
+    """So experiments on images kept it once."""
+    open_once(tiny_config(tmp_path))
+    provenance = tmp_path / "tiny" / "provenance.json"
+    provenance.write_text('{"started": "2026-11-01T10:00:00+00:00", "command": ["a"]}')
+    RunFolder(tiny_config(tmp_path)).note_resumption()
+    first, second = json.loads(provenance.read_text())
+    assert first == {"started": "2026-11-01T10:00:00+00:00", "command": ["a"]}
+    assert second["packages"]["torch"] != "not installed"
+
+
 def test_an_empty_folder_is_fine(tmp_path: Path) -> None:
     (tmp_path / "tiny").mkdir()
     assert not open_once(tiny_config(tmp_path))

@@ -5,28 +5,50 @@ Axes: T minibatches of B images; L layers of n modules with k units.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, Genotype
 from pathnet_rl.module_layer import AffineLayer
-from pathnet_rl.supervised.datasets import Task
-from pathnet_rl.supervised.serial_pathnet import (
-    SupervisedArm,
-    SupervisedConfig,
-    TaskRecord,
-    _Seed,
-    _Weights,
-    run_seed,
+from pathnet_rl.supervised.config import (
+    SerialConfig,
+    SerialEvolutionConfig,
+    SerialGridConfig,
+    SerialLearningConfig,
 )
+from pathnet_rl.supervised.records import TaskRecord
+from pathnet_rl.supervised.rules import RULES
+from pathnet_rl.supervised.seed_grid import SeedGrid
+from pathnet_rl.supervised.serial_pathnet import SeedEvolution, run_seed
+from pathnet_rl.supervised.tasks import Task
 
 INPUTS = 12
-CONFIG = SupervisedConfig(
-    units=4, layers=3, modules=5, width=3, population=6, minibatches=7, batch=5,
-    learning_rate=0.1, generations=12, threshold=0.97,
-)  # fmt: skip
+ENGINES = ("compiled", "torch")
+
+
+def small(
+    grid: dict[str, Any] | None = None, learning: dict[str, Any] | None = None, **changes: Any
+) -> SerialConfig:
+    """A grid of 3 x 5 modules of 4 units, and windows of 7 minibatches of 5."""
+    return SerialConfig(
+        grid=SerialGridConfig(**{"units": 4, "layers": 3, "modules": 5, "width": 3, **(grid or {})}),
+        evolution=SerialEvolutionConfig(population=6),
+        learning=SerialLearningConfig(
+            **{
+                "minibatches": 7, "batch": 5, "learning_rate": 0.1, "generations": 12,
+                "threshold": 0.97, **(learning or {}),
+            }
+        ),
+        **changes,
+    )  # fmt: skip
+
+
+CONFIG = small()
 
 
 def blobs(name: str, seed: int, classes: int = 2, images: int = 60) -> Task:
@@ -45,7 +67,7 @@ TASKS = (blobs("first", 1), blobs("second", 2))
 
 
 def literal_window(
-    config: SupervisedConfig,
+    config: SerialConfig,
     modules: list[list[torch.Tensor]],
     head: torch.Tensor,
     learned: ActiveModules,
@@ -66,13 +88,13 @@ def literal_window(
         current = task.images[torch.from_numpy(minibatch)].double()
         labels = task.labels[torch.from_numpy(minibatch)]
         for layer, mine in enumerate(active):
-            total = torch.zeros(len(minibatch), config.units, dtype=torch.float64)
+            total = torch.zeros(len(minibatch), config.grid.units, dtype=torch.float64)
             for m in mine:
                 numbers = modules[layer][m]
                 total = total + torch.relu(current @ numbers[:, :-1].t() + numbers[:, -1])
             current = (
                 total / len(mine)
-                if config.aggregation == "mean" and layer == config.layers - 1
+                if config.grid.aggregation == "mean" and layer == config.grid.layers - 1
                 else total
             )
         logits = current @ head[:, :-1].t() + head[:, -1]
@@ -89,9 +111,10 @@ def literal_window(
             for layer, mine in enumerate(learned):
                 for m in mine:
                     modules[layer][m] = (
-                        modules[layer][m] - config.learning_rate * gradients[id(modules[layer][m])]
+                        modules[layer][m]
+                        - config.learning.learning_rate * gradients[id(modules[layer][m])]
                     )
-            head -= config.learning_rate * gradients[id(head)]
+            head -= config.learning.learning_rate * gradients[id(head)]
         for row in modules:
             row[:] = [numbers.detach() for numbers in row]
         head = head.detach_()
@@ -99,37 +122,37 @@ def literal_window(
 
 
 def literal_copy(
-    weights: _Weights, config: SupervisedConfig
+    weights: SeedGrid, config: SerialConfig
 ) -> tuple[list[list[torch.Tensor]], torch.Tensor]:
     """The numbers as `literal_window` has them."""
     modules = []
-    for layer, rows in zip(config.grid(INPUTS).layers, weights._rows, strict=True):
+    for layer, rows in zip(config.grid.geometry(INPUTS).layers, weights.rows, strict=True):
         assert isinstance(layer, AffineLayer)
         of_layer = []
         for row in rows.double():
             matrix = row[: layer.weights].view(layer.outputs, -1)
             of_layer.append(torch.cat([matrix, row[layer.weights :, None]], 1))
         modules.append(of_layer)
-    return modules, weights._head.double()
+    return modules, weights.head.double()
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     ("units", "batch", "layers"), [(4, 5, 3), (20, 16, 3), (7, 1, 1), (33, 11, 2), (1, 2, 2)]
 )
 @pytest.mark.parametrize("aggregation", ["sum", "mean"])
-@pytest.mark.parametrize("arm", [SupervisedArm.PATHNET, SupervisedArm.FROZEN_ACTIVE])
+@pytest.mark.parametrize("arm", [Arm.PATHNET, Arm.FROZEN_ACTIVE])
 def test_generations_equal_those_of_a_literal_loop(
-    arm: SupervisedArm, aggregation: str, units: int, batch: int, layers: int
+    arm: Arm, aggregation: str, units: int, batch: int, layers: int, engine: str
 ) -> None:
-    config = CONFIG.model_copy(
-        update={
-            "aggregation": aggregation, "threshold": None,
-            "units": units, "batch": batch, "layers": layers,
-        }
-    )  # fmt: skip
-    widest = 5 if arm is SupervisedArm.FROZEN_ACTIVE else 3
-    weights = _Weights(config, INPUTS, 2, widest)
-    state, twin = _Seed(arm, 3, config), _Seed(arm, 3, config)
+    config = small(
+        grid={"aggregation": aggregation, "units": units, "layers": layers},
+        learning={"threshold": None, "batch": batch},
+        engine=engine,
+    )
+    widest = 5 if arm is Arm.FROZEN_ACTIVE else 3
+    weights = SeedGrid(config, INPUTS, 2, widest)
+    state, twin = SeedEvolution(arm, 3, config), SeedEvolution(arm, 3, config)
     frozen: ActiveModules = ((0, 2), (1,), (3, 4))[:layers]
     for one in (state, twin):
         one.frozen = frozen
@@ -151,7 +174,7 @@ def test_generations_equal_those_of_a_literal_loop(
                 for layer, fixed in zip(path, frozen, strict=True)
             )
             active = path
-            if arm is SupervisedArm.FROZEN_ACTIVE:
+            if arm is Arm.FROZEN_ACTIVE:
                 active = tuple(
                     tuple(sorted({*layer, *fixed}))
                     for layer, fixed in zip(path, frozen, strict=True)
@@ -170,30 +193,43 @@ def test_generations_equal_those_of_a_literal_loop(
         first, second = twin.contestants
         winner, loser = (second, first) if wanted[1] > wanted[0] else (first, second)
         genes = twin.population[winner].to_array()
-        hit = twin._rng.random(genes.shape) < 1.0 / (config.layers * config.width)
+        hit = twin._rng.random(genes.shape) < 1.0 / (config.grid.layers * config.grid.width)
         offset = twin._rng.integers(-2, 3, size=genes.shape)
-        genes = np.where(hit, np.clip(genes + offset, 0, config.modules - 1), genes)
+        genes = np.where(hit, np.clip(genes + offset, 0, config.grid.modules - 1), genes)
         twin.population[loser] = Genotype.from_array(genes)
         assert not state.finish_generation((found[0], found[1]))
         assert state.population == twin.population
 
 
-@pytest.mark.parametrize("arm", list(SupervisedArm))
-def test_a_seed_decides_the_same_alone_and_after_others(arm: SupervisedArm) -> None:
+@pytest.mark.parametrize("arm", list(RULES))
+def test_a_seed_decides_the_same_alone_and_after_others(arm: Arm) -> None:
     one_after_the_other = [run_seed(arm, TASKS, seed, CONFIG) for seed in range(4)]
     for seed in (3, 0):
         assert run_seed(arm, TASKS, seed, CONFIG) == one_after_the_other[seed]
 
 
-def records(arm: SupervisedArm, **changes: object) -> list[list[TaskRecord | None]]:
-    config = CONFIG.model_copy(update=changes)
+@pytest.mark.parametrize("arm", list(RULES))
+def test_whole_seeds_are_the_same_with_both_engines(arm: Arm) -> None:
+    """A few generations: differences of rounding grow, and decide a tournament in the end."""
+    both = [
+        [
+            run_seed(arm, TASKS, seed, small(learning={"generations": 4}, engine=engine))
+            for seed in range(4)
+        ]
+        for engine in ENGINES
+    ]
+    assert both[0] == both[1]
+
+
+def records(arm: Arm, **learning: object) -> list[list[TaskRecord | None]]:
+    config = small(learning=learning)
     return [run_seed(arm, TASKS, seed, config) for seed in range(4)]
 
 
 def test_every_arm_sees_the_same_images_in_the_same_order() -> None:
     streams = []
-    for arm in SupervisedArm:
-        state = _Seed(arm, 5, CONFIG)
+    for arm in RULES:
+        state = SeedEvolution(arm, 5, CONFIG)
         state.begin_task(1, 60)
         windows = np.concatenate([state.next_images().reshape(-1) for _ in range(4)])
         streams.append(windows)
@@ -203,19 +239,19 @@ def test_every_arm_sees_the_same_images_in_the_same_order() -> None:
 
 
 def test_frozen_modules_never_change_and_everything_else_is_drawn_anew() -> None:
-    weights = _Weights(CONFIG, INPUTS, 2, 3)
+    weights = SeedGrid(CONFIG, INPUTS, 2, 3)
     rng = np.random.default_rng(0)
     weights.begin_task(((),) * 3, rng)
-    before = [rows.clone() for rows in weights._rows]
+    before = [rows.clone() for rows in weights.rows]
     kept: ActiveModules = ((1, 3), (), (0,))
     weights.begin_task(kept, rng)
-    for rows, old, modules in zip(weights._rows, before, kept, strict=True):
+    for rows, old, modules in zip(weights.rows, before, kept, strict=True):
         same = (rows == old).all(1)
         assert {int(m) for m in torch.nonzero(same)} == set(modules)
 
 
 def test_a_task_ends_at_the_threshold_or_is_censored() -> None:
-    easy = records(SupervisedArm.FINE_TUNE, generations=200)
+    easy = records(Arm.FINE_TUNE, generations=200)
     assert all(r is not None and not r.censored for pair in easy for r in pair)
     for pair in easy:
         for record in pair:
@@ -223,12 +259,12 @@ def test_a_task_ends_at_the_threshold_or_is_censored() -> None:
             assert record.accuracy[-1] >= 0.97
             assert max(record.accuracy[:-1], default=0.0) < 0.97
             assert record.generations == len(record.accuracy)
-    hard = records(SupervisedArm.FINE_TUNE, generations=2, threshold=1.0, learning_rate=1e-6)
+    hard = records(Arm.FINE_TUNE, generations=2, threshold=1.0, learning_rate=1e-6)
     assert all(r is not None and r.censored and r.generations == 2 for pair in hard for r in pair)
 
 
 def test_without_a_threshold_a_task_ends_at_the_limit_and_is_not_censored() -> None:
-    for pair in records(SupervisedArm.PATHNET, generations=3, threshold=None):
+    for pair in records(Arm.PATHNET, generations=3, threshold=None):
         for record in pair:
             assert record is not None
             assert record.generations == len(record.accuracy) == 3
@@ -236,14 +272,14 @@ def test_without_a_threshold_a_task_ends_at_the_limit_and_is_not_censored() -> N
 
 
 def test_controls_and_ablations_do_what_their_names_say() -> None:
-    assert all(pair[0] is None for pair in records(SupervisedArm.INDEPENDENT))
+    assert all(pair[0] is None for pair in records(Arm.INDEPENDENT))
     fixed = ((0, 1, 2),) * 3
-    for arm in (SupervisedArm.INDEPENDENT, SupervisedArm.FINE_TUNE):
+    for arm in (Arm.INDEPENDENT, Arm.FINE_TUNE):
         assert all(r is None or r.path == fixed for pair in records(arm) for r in pair)
-    state = _Seed(SupervisedArm.POPULATION_20, 0, CONFIG)
+    state = SeedEvolution(Arm.POPULATION_20, 0, CONFIG)
     state.begin_task(0, 60)
     assert len(state.population) == 20
-    state = _Seed(SupervisedArm.NO_EVOLUTION, 0, CONFIG)
+    state = SeedEvolution(Arm.NO_EVOLUTION, 0, CONFIG)
     state.begin_task(0, 60)
     path = state.population[0]
     state.draw_contestants()
@@ -254,6 +290,6 @@ def test_controls_and_ablations_do_what_their_names_say() -> None:
 
 def test_an_unfit_sequence_is_refused() -> None:
     with pytest.raises(UserError, match="images and classes of the same number"):
-        run_seed(SupervisedArm.PATHNET, [TASKS[0], blobs("three", 3, classes=3)], 0, CONFIG)
+        run_seed(Arm.PATHNET, [TASKS[0], blobs("three", 3, classes=3)], 0, CONFIG)
     with pytest.raises(UserError, match="width N = 3 is more than modules M = 2"):
-        SupervisedConfig(modules=2)
+        SerialGridConfig(modules=2)

@@ -22,7 +22,7 @@ from tests.support import ROOT
 pytest.importorskip("scipy", reason="scipy is in the extra 'images'")
 
 SMALL = (
-    "--learning.units", "4", "--learning.minibatches", "5", "--learning.population", "4",
+    "--grid.units", "4", "--learning.minibatches", "5", "--evolution.population", "4",
     "--learning.generations", "6", "--processes", "1",
 )  # fmt: skip
 
@@ -119,7 +119,7 @@ def test_sequences_without_data_are_named_with_what_would_run_them(
     assert "python -m launch.supervised mnist --data" in run_it
     assert run_it.endswith("--cifar PATH --svhn PATH")
     assert str(tmp_path / "nowhere") not in run_it
-    assert {r["pair"] for r in rows(tmp_path / "mnist")} == {"0-1>1-2"}
+    assert {r["sequence"] for r in rows(tmp_path / "mnist")} == {"0-1>1-2"}
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,12 @@ def test_sequences_without_data_are_named_with_what_would_run_them(
         (("--data", "/nowhere"), "no sequence can be run without its data"),
         (("--sequences", "0-1>cifar10"), "mixes pairs of digits"),
         (("--sequences", "0-1>1-2", "0-1>1-2"), "a sequence is named twice"),
-        (("--arms", "pathnet", "pathnet"), "an arm is named twice"),
-        (("--learning.width", "11"), "width N = 11 is more than modules M = 10"),
+        (("--arms", "pathnet", "pathnet"), "an arm is named twice in pathnet pathnet"),
+        (
+            ("--arms", "frozen-inactive"),
+            "there is no arm frozen-inactive here; choose from pathnet, independent",
+        ),
+        (("--grid.width", "11"), "width N = 11 is more than modules M = 10"),
         (("--seeds", "0"), "seeds"),
         (("--learning.threshold", "1.5"), "learning.threshold"),
     ],
@@ -158,7 +162,7 @@ def test_another_experiment_under_the_same_name_is_refused(digits: Path, tmp_pat
     before = rows(tmp_path / "mnist")
     found = supervised(*given, "--noise", "0.25")
     assert found.returncode != 0
-    assert "is another experiment (noise: was 0.5, is now 0.25)" in found.stderr
+    assert "a run with another configuration (noise: was 0.5, is now 0.25)" in found.stderr
     assert rows(tmp_path / "mnist") == before
 
 
@@ -199,8 +203,8 @@ def lose_config(file: Path) -> None:
         (damage_type, "independent.jsonl is damaged"),
         (damage_curve, "independent.jsonl is damaged"),
         (repeat_a_seed, "independent.jsonl is damaged"),
-        (damage_config, "config.json is damaged"),
-        (lose_config, "has results but no config.json"),
+        (damage_config, "no readable config.json"),
+        (lose_config, "no readable config.json"),
     ],
 )
 def test_a_damaged_folder_is_one_line_and_stays_as_it_is(
@@ -234,7 +238,7 @@ def test_a_folder_in_use_is_refused(digits: Path, tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = supervised(*given, "--seeds", "3")
     assert found.returncode != 0
-    assert "is in use by another process" in found.stderr
+    assert "another process is working in" in found.stderr
 
 
 @pytest.mark.slow

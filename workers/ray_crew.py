@@ -11,9 +11,7 @@ are no more actors than work needs.
 
 from __future__ import annotations
 
-import logging
 import os
-import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -21,14 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-# Ray reports usage unless it is told not to; a research code has no business doing so by itself.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# Ray's own file systems on disk are smaller than the machines it warns about.
-os.environ.setdefault("RAY_DEDUP_LOGS", "1")
-
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pathnet_rl import crew
@@ -46,28 +39,13 @@ from workers.coordinator import TournamentCoordinator
 from workers.metrics_hub import MetricsHub
 from workers.parameter_server import ParameterServer
 from workers.pathway_worker import PathwayWorker
+from workers.ray_cluster import answer
 from workers.remote_store import RemoteStore, Server
 
 MOST_RESTARTS_IN_A_ROW = 5
 """A worker that dies this often without an agent step in between is a fault, not an accident."""
-REACH_SECONDS = 5.0
-"""How long the head of a cluster may take to answer."""
 GREETING_SECONDS = 0.2
 """Between two attempts to reach a worker that ray is starting again."""
-
-
-def answer(reference: ray.ObjectRef[Any] | list[ray.ObjectRef[Any]]) -> Any:
-    """What a remote call returned.
-
-    Raises:
-        UserError: as the call raised it, without ray's traceback around it.
-    """
-    try:
-        return ray.get(reference)
-    except RayTaskError as error:
-        if isinstance(error.cause, UserError):
-            raise error.cause from None
-        raise
 
 
 class Waiting:
@@ -178,60 +156,6 @@ class WorkerActor:
         yield from self._outbox.empty()
 
 
-def connect(config: RunConfig) -> int:
-    """Join the cluster that RAY_ADDRESS names, or start one here; the number of workers to use."""
-    address = os.environ.get("RAY_ADDRESS")
-    if address:
-        _reach(address)
-        try:
-            ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError) as error:
-            raise UserError(
-                f"there is no ray cluster at RAY_ADDRESS={address}: {error}; unset it to start one here"
-            ) from error
-    else:
-        # More workers than CPUs is the user's choice; ray is told of as many.
-        cpus = max(len(os.sched_getaffinity(0)), config.workers or 0)
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            log_to_driver=True,
-            logging_level=logging.ERROR,
-        )
-    available = int(ray.cluster_resources().get("CPU", 0))
-    if config.device == "cuda" and ray.cluster_resources().get("GPU", 0) == 0:
-        raise UserError("the cluster has no GPU for --device cuda; use --device cpu")
-    workers = config.workers or min(available, config.evolution.population)
-    if workers > available:
-        raise UserError(
-            f"{workers} workers need as many CPUs and the cluster has {available}; lower --workers"
-        )
-    return workers
-
-
-def _reach(address: str) -> None:
-    """Find out in a few seconds what ray would try for minutes.
-
-    Raises:
-        UserError: nobody answers at the address, or it is one of ray's client, which maps no block.
-    """
-    if address in ("auto", "local"):
-        return
-    host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdigit():
-        raise UserError(
-            f"RAY_ADDRESS={address} is not the host:port of a ray head; set it so (or to auto) on a node"
-            " of the cluster, or unset it to start ray here"
-        )
-    try:
-        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise UserError(
-            f"there is no ray cluster at RAY_ADDRESS={address}: {error}; unset it to start one here"
-        ) from error
-
-
 def _actor(
     role: type[Any], options: dict[str, Any], arguments: tuple[object, ...]
 ) -> ActorHandle[Any]:
@@ -240,7 +164,7 @@ def _actor(
 
 
 class RayCrew:
-    """A `crew.Crew` of actors. `connect` first."""
+    """A `crew.Crew` of actors. `ray_cluster.connect` first."""
 
     def __init__(self, config: RunConfig, arm: Arm, grid: Grid, workers: int) -> None:
         self.restarts = 0

@@ -34,7 +34,7 @@ from launch.presets import PRESETS
 from pathnet_rl.checkpoint import write_json
 from pathnet_rl.engine import image_precision
 from pathnet_rl.grid import build_grid
-from pathnet_rl.run_folder import provenance
+from pathnet_rl.provenance import provenance
 
 
 def main() -> None:

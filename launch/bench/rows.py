@@ -199,10 +199,13 @@ def run_crew(config: RunConfig, counter: _Counter, kind: str, frozen: int) -> No
 
         crew: Any = SerialCrew(config, Arm.PATHNET, grid)
     else:
-        from workers.ray_crew import RayCrew, connect
+        from workers.ray_cluster import connect
+        from workers.ray_crew import RayCrew
 
         if kind == "remote":
-            _start_two_nodes(config.workers or 1)
+            from launch.bench.ray_nodes import start_two_nodes
+
+            start_two_nodes(config.workers or 1)
         crew = RayCrew(config, Arm.PATHNET, grid, connect(config))
     crew.server.begin_first_task(0)
     rng = np.random.default_rng(config.seed)
@@ -226,14 +229,3 @@ def run_crew(config: RunConfig, counter: _Counter, kind: str, frozen: int) -> No
                     snapshot,
                 )
             )  # fmt: skip
-
-
-def _start_two_nodes(workers: int) -> None:
-    """A cluster of a head without CPUs and a node for the workers, both on this machine."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
-    cluster.add_node(num_cpus=workers)
-    os.environ["RAY_ADDRESS"] = cluster.address

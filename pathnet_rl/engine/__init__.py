@@ -1,15 +1,24 @@
 """The engine: the only place that computes with weights. README.md beside this file is the way in."""
 
-from pathnet_rl.engine.interface import Engine, EngineSize, Floats
-from pathnet_rl.engine.registry import check, image_precision, make, pathways_together, rmsprop_step
+from pathnet_rl.engine.interface import Descent, Engine, EngineSize, Floats
+from pathnet_rl.engine.registry import (
+    check,
+    image_precision,
+    make,
+    make_descent,
+    pathways_together,
+    rmsprop_step,
+)
 
 __all__ = [
+    "Descent",
     "Engine",
     "EngineSize",
     "Floats",
     "check",
     "image_precision",
     "make",
+    "make_descent",
     "pathways_together",
     "rmsprop_step",
 ]

@@ -1,4 +1,4 @@
-"""What an engine is to the rest of the program.
+"""What an engine is to the rest of the program: `Engine` for the games, `Descent` for the images.
 
 Axes: G pathways side by side, T steps, E environments, B = T x E samples, A actions.
 """
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pathnet_rl.pathway_weights import PathwayWeights
 
 Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -68,5 +69,37 @@ class Engine(Protocol):
         """The share of units that were 0 in all T steps of the last `backward`.
 
         In the layer with most of them; the mean over pathways. A convolution's units are its kernels.
+        """
+        ...
+
+
+class Descent(Protocol):
+    """Gradient descent on one pathway of linear modules at a time, minibatch after minibatch.
+
+    Axes: T minibatches of B images; L layers of n active modules with k units; C classes.
+    """
+
+    def train(
+        self,
+        grid: Sequence[Floats],
+        head: Floats,
+        learned: Sequence[Integers],
+        used: Sequence[Integers],
+        images: Floats,
+        labels: Integers,
+        order: Integers,
+        learning_rate: float,
+        mean: bool,
+    ) -> int:
+        """Train a pathway of a grid for T minibatches, on the mean cross-entropy of each.
+
+        Args:
+            grid: [rows, k inputs + k] a layer, changed where learned. head: [C, k + 1], changed.
+            learned, used: rows of the modules that are trained, and of those that are active beside.
+            images: [images, inputs]. labels: [images]. order: [T, B], which images.
+            mean: the last layer's modules are averaged, not added up.
+
+        Returns:
+            How many images were told right, each before it was learned from.
         """
         ...

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pathnet_rl.config import RunConfig
-from pathnet_rl.engine.interface import Engine, EngineSize
+from pathnet_rl.engine.interface import Descent, Engine, EngineSize
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
 from pathnet_rl.optimizer import RMSPropStep, shared_rmsprop
@@ -65,3 +67,27 @@ def rmsprop_step(config: RunConfig) -> RMSPropStep:
     from pathnet_rl.engine.compiled import rmsprop
 
     return rmsprop.shared_rmsprop
+
+
+def make_descent(
+    engine: Literal["auto", "compiled", "torch"],
+    inputs: int,
+    units: int,
+    layers: int,
+    classes: int,
+    batch: int,
+    widest: int,
+) -> Descent:
+    """Gradient descent on pathways of linear modules.
+
+    Args:
+        inputs: numbers in an image. units: k. layers: L. classes: C. batch: B.
+        widest: modules that can be active in a layer.
+    """
+    if engine == "torch":
+        from pathnet_rl.engine.torch_descent import TorchDescent
+
+        return TorchDescent(units)
+    from pathnet_rl.engine.compiled.descent import PathwayDescent
+
+    return PathwayDescent(inputs, units, layers, classes, batch, widest)

@@ -1,4 +1,4 @@
-"""Labelled images: where they are loaded from, and the tasks that are made of them.
+"""Labelled images: where they are loaded from.
 
 Images are uint8 [n, H, W] or [n, H, W, 3], labels uint8 [n]: the training part of each set.
 """
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pathnet_rl.errors import UserError
@@ -36,19 +35,6 @@ class ImageSet:
     images: Bytes
     labels: Bytes
     source: str
-
-
-@dataclass(frozen=True)
-class Task:
-    """A classification task: images as rows of numbers in [0, 1], float32 [n, inputs]; labels [n]."""
-
-    name: str
-    images: torch.Tensor
-    labels: torch.Tensor
-    classes: int
-
-
-# Loading ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -263,48 +249,3 @@ SETS: dict[str, _Set] = {
         "train_32x32.mat in a folder, or an .npz file",
     ),
 }  # fmt: skip
-
-
-# Tasks --------------------------------------------------------------------------------------------
-
-
-def salt_and_pepper(images: Bytes, share: float, rng: np.random.Generator) -> Bytes:
-    """A copy in which each pixel is noise with probability `share`: half of those 0, half 255."""
-    drawn = rng.random(images.shape, dtype=np.float32)
-    return np.where(drawn < share, np.where(drawn < share / 2, 0, 255), images).astype(np.uint8)
-
-
-def binary_mnist(
-    mnist: ImageSet, pair: tuple[int, int], noise: float, rng: np.random.Generator
-) -> Task:
-    """Tell two digits apart under salt-and-pepper noise, which is drawn once for each image.
-
-    Raises:
-        UserError: one of them is not in the set.
-    """
-    for digit in pair:
-        if digit not in mnist.labels:
-            raise UserError(f"{mnist.source} has no images of the digit {digit}")
-    chosen = np.isin(mnist.labels, pair)
-    images = salt_and_pepper(mnist.images[chosen], noise, rng)
-    labels = (mnist.labels[chosen] == pair[1]).astype(np.int64)
-    return Task(f"{pair[0]}-{pair[1]}", _rows(images), torch.from_numpy(labels), 2)
-
-
-def all_classes(name: str, images: ImageSet) -> Task:
-    """Tell all ten classes of a set apart."""
-    labels = torch.from_numpy(images.labels.astype(np.int64))
-    return Task(name, _rows(images.images), labels, 10)
-
-
-def mnist_on_cifar(mnist: ImageSet, cifar: ImageSet, rng: np.random.Generator) -> Task:
-    """Digits on natural images: |patch - digit|, 32 x 32 x 3, labelled with the digit."""
-    patches = cifar.images[rng.integers(0, len(cifar.images), len(mnist.images))].astype(np.int16)
-    digits = np.pad(mnist.images, ((0, 0), (2, 2), (2, 2)))[..., None].astype(np.int16)
-    blended = np.abs(patches - digits).astype(np.uint8)
-    labels = torch.from_numpy(mnist.labels.astype(np.int64))
-    return Task("mnist-on-cifar", _rows(blended), labels, 10)
-
-
-def _rows(images: Bytes) -> torch.Tensor:
-    return torch.from_numpy(images.reshape(len(images), -1)).float() / 255.0

@@ -1,0 +1,47 @@
+"""The jobs of a supervised experiment in processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+import torch
+
+from pathnet_rl.errors import UserError
+from pathnet_rl.supervised.experiment import Experiment
+from pathnet_rl.supervised.jobs import Done, Job, do
+
+
+def do_here(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
+    """Each job as it is done; what is not done when this is closed or interrupted is left.
+
+    Raises:
+        UserError: a job's data do not hold what it needs, or a process died.
+    """
+    processes = experiment.processes or len(os.sched_getaffinity(0))
+    pool = ProcessPoolExecutor(
+        min(processes, len(jobs)), multiprocessing.get_context("spawn"), _begin_process
+    )
+    try:
+        for future in as_completed([pool.submit(do, experiment, job) for job in jobs]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process that learned seeds died, perhaps for want of memory; finished seeds are kept, and"
+            " the same command goes on, with fewer --processes if need be"
+        ) from error
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.terminate()  # Else the jobs that wait would be done first.
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent says when to stop.
+    torch.set_num_threads(1)
