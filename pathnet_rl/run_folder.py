@@ -1,7 +1,8 @@
 """The run folder: `runs/<name>/`, what lies where in it, and whether it can be gone on with.
 
-Of every run:     config.json  provenance.json  summary.json
-Of one of games:  learning_curves_<n>_<task>.png
+config.json  provenance.json: what a run is and where it comes from, whatever it learns. And, of games,
+
+summary.json  learning_curves_<n>_<task>.png
 returns.csv               task, arm, agent_steps, episode_return, length: one row an episode
 checkpoints/<arm>/...     the last few of each arm
 tensorboard/<arm>/<task>/ events
@@ -49,7 +50,6 @@ class Folder(ABC, Generic[Kind]):
 
     def __init__(self, config: Kind, folder: str, name: str) -> None:
         self.config, self.path = config, Path(folder) / name
-        self.summary = self.path / "summary.json"
         self._lock: IO[str] | None = None
 
     @abstractmethod
@@ -129,6 +129,7 @@ class RunFolder(Folder[RunConfig]):
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config, config.folder, config.name)
         self.returns = self.path / "returns.csv"
+        self.summary = self.path / "summary.json"
 
     @classmethod
     def existing(cls, path: Path) -> Self:

@@ -99,6 +99,9 @@ CASES = {
     ),
     "continuous actions": Case(("cartpole", "--tasks", "Pendulum-v1"), ("Pendulum-v1", "Discrete")),
     "wider than the grid": Case(("cartpole", "--grid.width", "9"), ("N = 9", "M = 6")),
+    "an arm of the experiments on images": Case(
+        ("cartpole", "--arms", "population-20"), ("no arm population-20", "choose from pathnet")
+    ),
     "zero workers": Case(("cartpole", "--workers", "0"), ("workers", "greater than or equal to 1")),
     "more workers than pathways": Case(("cartpole", "--workers", "9"), ("9 workers", "8 pathways")),
     "too many agent steps": Case(("cartpole", "--agent-steps", "9" * 20), ("at most",)),

@@ -176,6 +176,21 @@ def begun(digits: Path, tmp_path: Path) -> tuple[tuple[str, ...], Path]:
     return given, tmp_path / "mnist" / "results" / "0-1_to_1-2" / "independent.jsonl"
 
 
+@pytest.mark.slow
+def test_plain_torch_runs_the_command_and_compiled_loops_go_on_with_it(
+    digits: Path, tmp_path: Path
+) -> None:
+    given, file = begun(digits, tmp_path)
+    compiled = [json.loads(line) for line in file.read_text().splitlines()]
+    torch = (*given, "--name", "torch", "--engine", "torch")
+    assert supervised(*torch).returncode == 0
+    file = tmp_path / "torch" / "results" / "0-1_to_1-2" / "independent.jsonl"
+    assert [json.loads(line) for line in file.read_text().splitlines()] == compiled
+    again = supervised(*torch[:-1], "compiled", "--seeds", "3")
+    assert again.returncode == 0, again.stderr
+    assert [r["seed"] for r in rows(tmp_path / "torch")] == ["0", "1", "2"]
+
+
 def damage_type(file: Path) -> None:
     file.write_text(file.read_text().replace('"generations":', '"generations":"x","y":'))
 

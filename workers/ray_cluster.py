@@ -68,7 +68,7 @@ def join(address: str) -> None:
         ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
         raise UserError(
-            f"there is no ray cluster at RAY_ADDRESS={address}: {error}; unset it to start one here"
+            f"there is no ray cluster at RAY_ADDRESS={address}: {error}; unset it to use this machine alone"
         ) from error
 
 
@@ -84,11 +84,11 @@ def _reach(address: str) -> None:
     if "://" in address or not host or not port.isdigit():
         raise UserError(
             f"RAY_ADDRESS={address} is not the host:port of a ray head; set it so (or to auto) on a node"
-            " of the cluster, or unset it to start ray here"
+            " of the cluster, or unset it to use this machine alone"
         )
     try:
         socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UserError(
-            f"there is no ray cluster at RAY_ADDRESS={address}: {error}; unset it to start one here"
+            f"there is no ray cluster at RAY_ADDRESS={address}: {error}; unset it to use this machine alone"
         ) from error
