@@ -37,6 +37,20 @@ def processor_features() -> set[str]:
     return {flag[1:] for flag in flags.split(",") if flag.startswith("+")}
 
 
+def part(function: Any) -> Any:
+    """A part of compiled functions, which alone can call it: their constants are constants in it, too.
+
+    Such a part may call others. It is not compiled by itself: numba's cache would not know a function again
+    that encloses a compiled one. It becomes part of its caller's machine code, and costs no call.
+    """
+    options = {"error_model": "numpy", "forceinline": True}
+    as_part = numba.extending.overload(
+        function, prefer_literal=True, strict=False, jit_options=options
+    )
+    as_part(lambda *_: function)
+    return function
+
+
 class _Cache(numba.core.caching.FunctionCache):
     """Numba's, but what cannot be written is compiled again next time: a full disk is no reason to stop."""
 

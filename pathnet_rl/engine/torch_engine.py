@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.engine.compiled.images import standardise
+from pathnet_rl.engine.frames import standardise
 from pathnet_rl.grid import Grid, ModuleLayer
 from pathnet_rl.pathway_weights import PathwayWeights
 

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from pathnet_rl.engine.compiled.elementwise import rectify, unrectify
-from pathnet_rl.engine.compiled.layer_loops import tile_positions
+from pathnet_rl.engine.compiled.tiles import GRADIENT_POSITIONS, multiply, tile_positions
 from pathnet_rl.engine.compiled.layers import padded, zeros
 from pathnet_rl.engine.compiled.registers import LANE, VECTOR
 from pathnet_rl.engine.compiled.tiles import GRADIENT_POSITIONS, multiply

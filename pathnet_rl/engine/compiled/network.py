@@ -13,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from pathnet_rl.engine.compiled.images import ImageInputs, image_dtype
-from pathnet_rl.engine.compiled.layer_loops import head_kernel, tile_positions
-from pathnet_rl.engine.compiled.layers import Layer, padded, pairs_fit, zeros
+from pathnet_rl.engine.compiled.layer_loops import head_kernel
+from pathnet_rl.engine.compiled.layers import Layer, pairs_fit
 from pathnet_rl.engine.compiled.registers import LANE, VECTOR
+from pathnet_rl.engine.compiled.room import padded, zeros
+from pathnet_rl.engine.compiled.tiles import tile_positions
 from pathnet_rl.grid import Grid
 from pathnet_rl.pathway_weights import PathwayWeights
 

@@ -1,0 +1,75 @@
+"""Which parts of an image are 0: its background is, and what is multiplied by it is left out of the sums.
+
+Only the first layer's images are looked at, which are expanded from frames. Words: layer_arrays.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pathnet_rl.engine.compiled.elementwise import all_zero
+from pathnet_rl.engine.compiled.layer_arrays import Windows
+from pathnet_rl.engine.compiler import part
+
+
+@part  # type: ignore[untyped-decorator]
+def lines_with_windows(windows: Windows) -> int:
+    """Lines of an image that any window sees."""
+    return (windows.height - 1) * (windows.down // windows.line) + windows.lines
+
+
+@part  # type: ignore[untyped-decorator]
+def mark_blank(image: Any, windows: Windows, positions: int, blank: Any) -> None:
+    """Fill `blank` [lines, tiles]: whether a line is 0 all along the windows of a tile.
+
+    Args:
+        image: flat. positions: windows side by side in a tile; the last tile may overlap the one before.
+    """
+    words = (positions - 1) * windows.across + windows.words
+    for line in range(blank.shape[0]):
+        for tile in range(blank.shape[1]):
+            x = min(tile * positions, windows.width - positions)
+            first = line * windows.line + x * windows.across
+            blank[line, tile] = all_zero(image.ctypes.data + 4 * first, words)
+
+
+@part  # type: ignore[untyped-decorator]
+def list_lines(windows: Windows, pitch: int, runs: Any) -> None:
+    """Fill `runs` [lines, 2]: the words to each line of a window, and to the weights that it meets."""
+    for line in range(windows.lines):
+        runs[line, 0], runs[line, 1] = line * windows.line, line * windows.words * pitch
+
+
+@part  # type: ignore[untyped-decorator]
+def list_lines_there(
+    blank: Any, y: int, tile: int, windows: Windows, pitch: int, runs: Any
+) -> int:
+    """`list_lines` of those that are not blank in a tile of windows; how many these are."""
+    stride = windows.down // windows.line
+    count = 0
+    for line in range(windows.lines):
+        # Written in any case, overwritten if it does not count: no branch to guess.
+        runs[count, 0], runs[count, 1] = line * windows.line, line * windows.words * pitch
+        count += not blank[y * stride + line, tile]
+    return count
+
+
+@part  # type: ignore[untyped-decorator]
+def list_places_there(blank: Any, line: int, windows: Windows, pitch: int, runs: Any) -> int:
+    """The places whose window's line is not blank: the words to their deltas and to the window.
+
+    Args:
+        blank: of windows one by one. runs: [places, 2], filled so far as is returned.
+    """
+    stride = windows.down // windows.line
+    margin = windows.slices - 1
+    count = 0
+    for y in range(windows.height):
+        for x in range(windows.width):
+            place = y * (windows.width + 2 * margin) + margin + x
+            runs[count, 0] = place * pitch
+            runs[count, 1] = y * windows.down + x * windows.across
+            count += not blank[y * stride + line, x]
+    return count
