@@ -40,12 +40,11 @@ def processor_features() -> set[str]:
 def part(function: Any) -> Any:
     """A part of compiled functions, which alone can call it: their constants are constants in it, too.
 
-    Such a part may call others. It is not compiled by itself: numba's cache would not know a function again
-    that encloses a compiled one. It becomes part of its caller's machine code, and costs no call.
+    It may call other parts. It is not compiled by itself: numba's cache would not know a function again
+    that encloses a compiled one.
     """
-    options = {"error_model": "numpy", "forceinline": True}
     as_part = numba.extending.overload(
-        function, prefer_literal=True, strict=False, jit_options=options
+        function, prefer_literal=True, strict=False, jit_options={"error_model": "numpy"}
     )
     as_part(lambda *_: function)
     return function

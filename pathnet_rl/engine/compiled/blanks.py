@@ -54,22 +54,3 @@ def list_lines_there(
         runs[count, 0], runs[count, 1] = line * windows.line, line * windows.words * pitch
         count += not blank[y * stride + line, tile]
     return count
-
-
-@part  # type: ignore[untyped-decorator]
-def list_places_there(blank: Any, line: int, windows: Windows, pitch: int, runs: Any) -> int:
-    """The places whose window's line is not blank: the words to their deltas and to the window.
-
-    Args:
-        blank: of windows one by one. runs: [places, 2], filled so far as is returned.
-    """
-    stride = windows.down // windows.line
-    margin = windows.slices - 1
-    count = 0
-    for y in range(windows.height):
-        for x in range(windows.width):
-            place = y * (windows.width + 2 * margin) + margin + x
-            runs[count, 0] = place * pitch
-            runs[count, 1] = y * windows.down + x * windows.across
-            count += not blank[y * stride + line, x]
-    return count

@@ -60,11 +60,6 @@ class Frames(NamedTuple):
     scales: NDArray[np.float32]
 
 
-NO_FRAMES = Frames(
-    np.zeros((0, 0, 0), np.uint8), np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
-)
-
-
 @part  # type: ignore[untyped-decorator]
 def _background(frame: Any, width: int, counts: Any) -> int:
     """The median of a sample of bytes [H x W]; `counts` [256] is for this function's own use."""

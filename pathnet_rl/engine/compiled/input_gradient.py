@@ -7,72 +7,70 @@ write an input as many times as windows see it.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from pathnet_rl.engine.compiled.layer_arrays import Room, Weights, Windows
-from pathnet_rl.engine.compiled.tiles import Rows, Runs, Vectors, Words, multiply
+from pathnet_rl.engine.compiled.layer_arrays import Listed, Room, Weights, Windows
+from pathnet_rl.engine.compiled.room import padded
+from pathnet_rl.engine.compiled.tiles import Rows, Runs, Vectors, Words, multiply, tile_positions
 from pathnet_rl.engine.compiler import part
 
 
-class Seen(NamedTuple):
-    """Which windows see each line of an image.
-
-    Attributes:
-        runs: [lines of an image, most, 2], the words to the deltas of a line of places, and to the weights of
-            the window's line that meets it, once for each slice. counts: [lines of an image], of these.
-    """
-
-    runs: Any
-    counts: Any
+def columns_of(windows: Windows) -> int:
+    """How many columns are a tile."""
+    return tile_positions(windows.width + windows.slices - 1, padded(windows.across))
 
 
 @part  # type: ignore[untyped-decorator]
-def list_windows_that_see(windows: Windows, pitch: int, weights_pitch: int) -> Seen:
-    """Of all lines of an image; the weights' pitch is that of lines in `Weights.by_unit`."""
+def list_windows_that_see(windows: Windows, pitch: int, weights_pitch: int) -> Listed:
+    """Of each line of an image: the words to the deltas of a line of places, and to the weights that meet it.
+
+    Once for each slice. The weights' pitch is that of lines in `Weights.by_unit`.
+    """
     stride, margin = windows.down // windows.line, windows.slices - 1
     lines = windows.image // windows.line
     runs = np.empty((lines, windows.lines * windows.slices, 2), np.int64)
     counts = np.zeros(lines, np.int64)
     for y in range(windows.height):
         for line in range(windows.lines):
-            for part in range(windows.slices):
+            for slice_ in range(windows.slices):
                 seen = y * stride + line
-                place = y * (windows.width + 2 * margin) + margin - part
+                place = y * (windows.width + 2 * margin) + margin - slice_
                 runs[seen, counts[seen], 0] = place * pitch
-                runs[seen, counts[seen], 1] = line * weights_pitch + part * windows.across
+                runs[seen, counts[seen], 1] = line * weights_pitch + slice_ * windows.across
                 counts[seen] += 1
-    return Seen(runs, counts)
+    return Listed(runs, counts)
 
 
 @part  # type: ignore[untyped-decorator]
 def gather(
-    room: Room, windows: Windows, weights: Weights, seen: Seen, below: Any, positions: int, units: int
+    room: Room, windows: Windows, weights: Weights, seen: Listed, below: Any, tile: int, units: int
 ) -> None:
     """Fill the gradient of one image's inputs.
 
     Args:
-        below: from the image on, with `across` spare numbers. positions: columns of a tile, a literal.
+        below: from the image on, with `across` spare numbers. tile: its columns, a literal.
     """
     pitch, lanes = room.deltas.shape[2], room.columns.shape[1]
     columns, whole = windows.width + windows.slices - 1, lanes == windows.across
     weights_pitch = weights.by_unit.shape[1] * weights.by_unit.shape[2]
-    zeros = Rows(room.columns[positions].ctypes.data, 0)
+    zeros = Rows(room.columns[tile].ctypes.data, 0)
     right = Vectors(weights.by_unit.ctypes.data, weights_pitch)
     # In order: what is written past the end of a line is overwritten by the next.
     for line in range(len(seen.counts)):
         begin = line * windows.line
         terms = Runs(seen.runs[line].ctypes.data, seen.counts[line], weights.modules * units)
-        for tile in range(-(-columns // positions)):
-            x = min(tile * positions, columns - positions)
+        for n in range(-(-columns // tile)):
+            x = min(n * tile, columns - tile)
             first = begin + x * windows.across
             out = below[first:].ctypes.data if whole else room.columns.ctypes.data
             left = Words(room.deltas[0, x:].ctypes.data, pitch, 1)
-            multiply(Rows(out, lanes), zeros, left, right, terms, lanes, positions, False)
+            multiply(Rows(out, lanes), zeros, left, right, terms, lanes, tile, False)
             if not whole:
-                copy_columns(room.columns, positions, below[first:], windows.across)
-        below[begin + columns * windows.across : begin + windows.line] = 0.0
+                copy_columns(room.columns, tile, below[first:], windows.across)
+        for number in range(begin + columns * windows.across, begin + windows.line):
+            below[number] = 0.0
 
 
 @part  # type: ignore[untyped-decorator]

@@ -46,6 +46,17 @@ class Windows(NamedTuple):
     slices: int
 
 
+class Listed(NamedTuple):
+    """What is to be added up, line by line: runs of terms, as `tiles.Runs` has them.
+
+    Attributes:
+        runs: [lines, most, 2] int64. counts: [lines], how many of them there are.
+    """
+
+    runs: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
 class Inputs(NamedTuple):
     """What a layer's images are made of.
 

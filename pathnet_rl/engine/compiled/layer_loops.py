@@ -20,15 +20,15 @@ from pathnet_rl.engine.compiled.blanks import (
     lines_with_windows,
     list_lines,
     list_lines_there,
-    list_places_there,
     mark_blank,
 )
 from pathnet_rl.engine.compiled.elementwise import rectify, unrectify
 from pathnet_rl.engine.compiled.images import expand
-from pathnet_rl.engine.compiled.input_gradient import gather, list_windows_that_see
+from pathnet_rl.engine.compiled.input_gradient import columns_of, gather, list_windows_that_see
 from pathnet_rl.engine.compiled.layer_arrays import (
     Gradients,
     Inputs,
+    Listed,
     Outputs,
     PairRoom,
     Room,
@@ -43,26 +43,28 @@ from pathnet_rl.engine.compiled.pair_gradient import (
     pair_windows,
 )
 from pathnet_rl.engine.compiled.registers import LANE
-from pathnet_rl.engine.compiled.tiles import Rows, Runs, Vectors, Words, multiply
+from pathnet_rl.engine.compiled.tiles import Rows, Runs, Vectors, Words, multiply, tile_positions
 from pathnet_rl.engine.compiled.weight_gradient import (
     add_products,
-    list_lines_of_places,
+    list_places,
+    list_places_there,
     make_deltas,
 )
 from pathnet_rl.engine.compiler import compiled
 
 
 @functools.cache
-def forward_kernel(positions: int, units: int, pairs: bool, channels: int) -> Any:
+def forward_kernel(windows: Windows, units: int, pairs: bool, channels: int) -> Any:
     """The forward pass of a layer, compiled when first called.
 
     Args:
-        positions: places side by side in a tile. units: k. pairs: inputs and weights are bfloat16.
+        units: k. pairs: inputs and weights are bfloat16.
         channels: of the frames that images are expanded from, or 0.
     """
+    positions = tile_positions(windows.width)
 
     def forward(
-        inputs: Inputs, windows: Windows, weights: Weights, outputs: Outputs, first: int, images: int
+        inputs: Any, weights: Weights, outputs: Outputs, first: int, images: int
     ) -> None:
         """Fill the rows of `outputs` for so many images, from the image `first` on."""
         pitch, places = len(weights.bias), windows.height * windows.width
@@ -75,12 +77,12 @@ def forward_kernel(positions: int, units: int, pairs: bool, channels: int) -> An
         responses = Rows(outputs.responses.ctypes.data, pitch)
         bias, right = Rows(weights.bias.ctypes.data, 0), Vectors(weights.by_input.ctypes.data, pitch)
         for image in range(first, first + images):
-            begin = inputs.numbers.ctypes.data
             if channels:
+                begin = inputs.numbers.ctypes.data
                 expand(inputs.frames, image, inputs.numbers, channels, pairs)
                 mark_blank(inputs.numbers, windows, positions, blank)
             else:
-                begin += 4 * image * windows.image
+                begin = inputs.ctypes.data + 4 * image * windows.image
             for y in range(windows.height):
                 for tile in range(tiles):
                     x = min(tile * positions, windows.width - positions)
@@ -95,7 +97,7 @@ def forward_kernel(positions: int, units: int, pairs: bool, channels: int) -> An
                     sums = outputs.sums.ctypes.data + 4 * row * units
                     rectify(responses, positive, sums, positions, weights.modules, units)
 
-    return compiled(forward, positions, units, pairs, channels)
+    return compiled(forward, *windows, units, pairs, channels)
 
 
 @functools.cache
@@ -124,16 +126,12 @@ def head_kernel(positions: int) -> Any:
 
 
 @functools.cache
-def backward_kernel(positions: int, units: int, channels: int) -> Any:
-    """The backward pass of a layer of float32 inputs, compiled when first called.
-
-    Args:
-        positions: of a tile of the inputs' gradient. units, channels: as in `forward_kernel`.
-    """
+def backward_kernel(windows: Windows, units: int, channels: int) -> Any:
+    """The backward pass of a layer of float32 inputs, compiled when first called; see `forward_kernel`."""
+    columns = columns_of(windows)
 
     def backward(
-        inputs: Inputs,
-        windows: Windows,
+        inputs: Any,
         weights: Weights,
         upstream: Upstream,
         gradients: Gradients,
@@ -146,62 +144,53 @@ def backward_kernel(positions: int, units: int, channels: int) -> Any:
         Args:
             below: [numbers of the images, and `across` spare ones], or empty if it is not wanted.
         """
-        pitch = room.deltas.shape[2]
-        runs = np.empty((windows.height * windows.width, 2), np.int64)
-        count, length = windows.height, windows.width
-        list_lines_of_places(windows, pitch, runs)
+        pitch, all_places = room.deltas.shape[2], windows.height * windows.width
+        runs = np.empty((windows.lines, all_places, 2), np.int64)
+        places = Listed(runs, np.empty(windows.lines, np.int64))
+        list_places(windows, pitch, places)
         if channels:
             blank = np.empty((lines_with_windows(windows), windows.width), np.bool_)
         seen = list_windows_that_see(windows, pitch, weights.by_unit.shape[2])
         for image in range(images):
             make_deltas(upstream, windows, image, room.deltas, gradients.biases, units)
-            begin = 0
             if channels:
+                begin = inputs.numbers.ctypes.data
                 expand(inputs.frames, image, inputs.numbers, channels, False)
                 mark_blank(inputs.numbers, windows, 1, blank)
+                list_places_there(windows, pitch, blank, places)
+                add_products(begin, windows, room.deltas, places, 1, gradients)
             else:
-                begin = image * windows.image
-            for line in range(windows.lines):
-                if channels:
-                    length = 1
-                    count = list_places_there(blank, line, windows, pitch, runs)
-                numbers = inputs.numbers.ctypes.data + 4 * (begin + line * windows.line)
-                terms = Runs(runs.ctypes.data, count, length)
-                add_products(numbers, windows, room.deltas, terms, gradients, line)
+                begin = inputs.ctypes.data + 4 * image * windows.image
+                add_products(begin, windows, room.deltas, places, windows.width, gradients)
             if len(below):
-                gather(room, windows, weights, seen, below[begin:], positions, units)
+                gather(room, windows, weights, seen, below[image * windows.image :], columns, units)
 
-    return compiled(backward, positions, units, channels)
+    return compiled(backward, *windows, units, channels)
 
 
 @functools.cache
-def backward_pairs_kernel(units: int, channels: int) -> Any:
+def backward_pairs_kernel(windows: Windows, units: int, channels: int) -> Any:
     """The backward pass of a first layer on images of bfloat16: the gradients of its weights and biases."""
 
     def backward_pairs(
-        inputs: Inputs,
-        windows: Windows,
-        upstream: Upstream,
-        gradients: Gradients,
-        room: PairRoom,
-        images: int,
+        inputs: Inputs, upstream: Upstream, gradients: Gradients, room: PairRoom, images: int
     ) -> None:
         """Add to the gradients of so many images."""
         height, half, pitch = room.delta_pairs.shape
-        places = height * windows.width
+        all_places = height * windows.width
         there = np.empty((len(room.window_pairs), half), np.uint8)
         needed = np.empty((height, half), np.uint8)
         runs = np.empty((windows.lines, height * half, 2), np.int64)
-        counts = np.empty(windows.lines, np.int64)
+        places = Listed(runs, np.empty(windows.lines, np.int64))
         deltas, totals = Rows(room.deltas.ctypes.data, pitch), gradients.biases.ctypes.data
         for image in range(images):
             expand(inputs.frames, image, inputs.numbers, channels, True)
-            gradient = upstream.gradient.ctypes.data + 4 * image * places * units
-            positive = upstream.positive.ctypes.data + image * places * pitch
-            unrectify(gradient, positive, deltas, totals, places, upstream.modules, units)
+            gradient = upstream.gradient.ctypes.data + 4 * image * all_places * units
+            positive = upstream.positive.ctypes.data + image * all_places * pitch
+            unrectify(gradient, positive, deltas, totals, all_places, upstream.modules, units)
             pair_windows(inputs.numbers, windows, room.window_pairs, there)
-            list_pairs_there(there, windows, room, runs, counts, needed)
+            list_pairs_there(there, windows, room, places, needed)
             pair_deltas(needed, windows, room)
-            add_products_of_pairs(runs, counts, room, gradients)
+            add_products_of_pairs(places, room, gradients)
 
-    return compiled(backward_pairs, units, channels)
+    return compiled(backward_pairs, *windows, units, channels)

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.engine.compiled.images import NO_FRAMES, ImageInputs
+from pathnet_rl.engine.compiled.images import ImageInputs
+from pathnet_rl.engine.compiled.input_gradient import columns_of
 from pathnet_rl.engine.compiled.layer_arrays import (
     Gradients,
     Inputs,
@@ -106,7 +107,7 @@ class Layer:
         self._positive_bytes = zeros(rows * widest, dtype=torch.uint8)
         positions = tile_positions(windows.width)
         self._responses: Floats = zeros(positions * widest)
-        self._forward = forward_kernel(positions, shape.outputs, self._pairs, self._channels)
+        self._forward = forward_kernel(windows, shape.outputs, self._pairs, self._channels)
         self._line_numbers = shape.fan_in // windows.lines
         across = windows.across * (2 if self._pairs else 1)
         line = (windows.slices - 1) * across + padded(across)
@@ -118,9 +119,8 @@ class Layer:
         return windows_of(self.shape, samples, numbers_a_word, self._framed is not None)
 
     @property
-    def _inputs(self) -> Inputs:
-        frames = NO_FRAMES if self._framed is None else self._framed.frames
-        return Inputs(frames, self._numbers)
+    def _inputs(self) -> Inputs | NDArray[Any]:
+        return self._numbers if self._framed is None else Inputs(self._framed.frames, self._numbers)
 
     @property
     def _module_shape(self) -> tuple[int, ...]:
@@ -148,7 +148,7 @@ class Layer:
     def forward(self, step: int) -> None:
         """Take in one step's inputs; the outputs and what `backward` needs are kept."""
         first, images = step * self._images, self._images
-        self._forward(self._inputs, self._windows, self._weights, self._outputs, first, images)
+        self._forward(self._inputs, self._weights, self._outputs, first, images)
 
     def dead_units(self, samples: int) -> float:
         """The share of units that were 0 in the first so many samples; a convolution's are its kernels."""
@@ -186,12 +186,10 @@ class Layer:
         self, images: int, windows: Windows, given: Upstream, gradients: Gradients, below: Floats
     ) -> None:
         margin, pitch = windows.slices - 1, len(gradients.biases)
-        lanes = padded(windows.across)
-        positions = tile_positions(windows.width + margin, lanes)
         deltas = zeros(windows.height, windows.width + 2 * margin, pitch)
-        room = Room(deltas, zeros(positions + 1, lanes))
-        kernel = backward_kernel(positions, self.shape.outputs, self._channels)
-        kernel(self._inputs, windows, self._weights, given, gradients, below, room, images)
+        room = Room(deltas, zeros(columns_of(windows) + 1, padded(windows.across)))
+        kernel = backward_kernel(windows, self.shape.outputs, self._channels)
+        kernel(self._inputs, self._weights, given, gradients, below, room, images)
 
     def _backward_pairs(
         self, images: int, windows: Windows, given: Upstream, gradients: Gradients
@@ -204,5 +202,5 @@ class Layer:
             zeros(height, half, pitch, dtype=torch.uint32),
             zeros(seen, half, line, dtype=torch.uint32),
         )
-        kernel = backward_pairs_kernel(self.shape.outputs, self._channels)
-        kernel(self._inputs, windows, given, gradients, room, images)
+        kernel = backward_pairs_kernel(windows, self.shape.outputs, self._channels)
+        kernel(self._inputs, given, gradients, room, images)

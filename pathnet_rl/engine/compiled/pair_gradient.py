@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pathnet_rl.engine.compiled.elementwise import all_zero, interleave, interleave_rounded
-from pathnet_rl.engine.compiled.layer_arrays import Gradients, PairRoom, Windows
+from pathnet_rl.engine.compiled.layer_arrays import Gradients, Listed, PairRoom, Windows
 from pathnet_rl.engine.compiled.tiles import (
     GRADIENT_POSITIONS,
     Rows,
@@ -43,13 +43,12 @@ def pair_windows(image: Any, windows: Windows, window_pairs: Any, there: Any) ->
 
 @part  # type: ignore[untyped-decorator]
 def list_pairs_there(
-    there: Any, windows: Windows, room: PairRoom, runs: Any, counts: Any, needed: Any
+    there: Any, windows: Windows, room: PairRoom, places: Listed, needed: Any
 ) -> None:
-    """The pairs of places whose windows are not 0, by lines of the windows.
+    """Of each line of a window, pairs of places where it is not 0: the words to deltas and to windows.
 
     Args:
-        runs: [lines, pairs of places, 2], the words to the pair's deltas and to its windows, filled as far as
-            `counts` [lines]. needed: [height, half], filled: whether a pair is in any line's list.
+        needed: [height, half], filled: whether a pair is in any line's list.
     """
     (height, half, pitch), padded = room.delta_pairs.shape, room.window_pairs.shape[2]
     stride = windows.down // windows.line
@@ -58,11 +57,11 @@ def list_pairs_there(
         count = 0
         for y in range(height):
             for pair in range(half):
-                runs[line, count, 0] = (y * half + pair) * pitch
-                runs[line, count, 1] = ((y * stride + line) * half + pair) * padded
+                places.runs[line, count, 0] = (y * half + pair) * pitch
+                places.runs[line, count, 1] = ((y * stride + line) * half + pair) * padded
                 count += there[y * stride + line, pair]
                 needed[y, pair] |= there[y * stride + line, pair]
-        counts[line] = count
+        places.counts[line] = count
 
 
 @part  # type: ignore[untyped-decorator]
@@ -82,7 +81,7 @@ def pair_deltas(needed: Any, windows: Windows, room: PairRoom) -> None:
 
 
 @part  # type: ignore[untyped-decorator]
-def add_products_of_pairs(runs: Any, counts: Any, room: PairRoom, gradients: Gradients) -> None:
+def add_products_of_pairs(places: Listed, room: PairRoom, gradients: Gradients) -> None:
     """Add up the pairs of deltas times the pairs of windows, line by line of the windows."""
     _, lines, padded = gradients.weights.shape
     pitch = room.delta_pairs.shape[2]
@@ -91,5 +90,5 @@ def add_products_of_pairs(runs: Any, counts: Any, room: PairRoom, gradients: Gra
         left = Words(room.delta_pairs.ctypes.data + 4 * unit, 1, pitch)
         for line in range(lines):
             out = Rows(gradients.weights[unit:, line:].ctypes.data, lines * padded)
-            terms = Runs(runs[line].ctypes.data, counts[line], 1)
+            terms = Runs(places.runs[line].ctypes.data, places.counts[line], 1)
             multiply(out, out, left, right, terms, padded, GRADIENT_POSITIONS, True)
