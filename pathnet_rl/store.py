@@ -20,10 +20,11 @@ import torch
 from numpy.typing import NDArray
 
 from pathnet_rl.config import LearningConfig
+from pathnet_rl.engine.compiled.rmsprop import shared_rmsprop
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, difference, union
 from pathnet_rl.grid import Grid
-from pathnet_rl.optimizer import annealed, shared_rmsprop
+from pathnet_rl.optimizer import annealed
 from pathnet_rl.pathway_weights import PathwayWeights
 
 Floats = NDArray[np.float32]

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from pathnet_rl.engine.compiled import images
-from pathnet_rl.engine.compiled.images import ImageInputs, image_dtype, standardise
+from pathnet_rl.engine.compiled.images import ImageInputs, image_dtype
+from pathnet_rl.engine.frames import standardise
 from pathnet_rl.errors import UserError
 
 SHAPE = (3, 21, 27)  # Pixels that are no multiple of what is done at a time.

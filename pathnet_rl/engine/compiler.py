@@ -16,15 +16,17 @@ import contextlib
 import functools
 import importlib.util
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import llvmlite.binding
 import numba
 import numba.core.caching
 import numba.core.cgutils
 import numba.extending
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 cgutils: Any = numba.core.cgutils
 intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
@@ -37,7 +39,7 @@ def processor_features() -> set[str]:
     return {flag[1:] for flag in flags.split(",") if flag.startswith("+")}
 
 
-def part(function: Any) -> Any:
+def part(function: Function) -> Function:
     """A part of compiled functions, which alone can call it: their constants are constants in it, too.
 
     It may call other parts. It is not compiled by itself: numba's cache would not know a function again

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from pathnet_rl.engine.compiled.elementwise import all_zero
 from pathnet_rl.engine.compiled.layer_arrays import Windows
 from pathnet_rl.engine.compiler import part
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def lines_with_windows(windows: Windows) -> int:
     """Lines of an image that any window sees."""
     return (windows.height - 1) * (windows.down // windows.line) + windows.lines
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def mark_blank(image: Any, windows: Windows, positions: int, blank: Any) -> None:
     """Fill `blank` [lines, tiles]: whether a line is 0 all along the windows of a tile.
 
@@ -35,17 +33,15 @@ def mark_blank(image: Any, windows: Windows, positions: int, blank: Any) -> None
             blank[line, tile] = all_zero(image.ctypes.data + 4 * first, words)
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def list_lines(windows: Windows, pitch: int, runs: Any) -> None:
     """Fill `runs` [lines, 2]: the words to each line of a window, and to the weights that it meets."""
     for line in range(windows.lines):
         runs[line, 0], runs[line, 1] = line * windows.line, line * windows.words * pitch
 
 
-@part  # type: ignore[untyped-decorator]
-def list_lines_there(
-    blank: Any, y: int, tile: int, windows: Windows, pitch: int, runs: Any
-) -> int:
+@part
+def list_lines_there(blank: Any, y: int, tile: int, windows: Windows, pitch: int, runs: Any) -> int:
     """`list_lines` of those that are not blank in a tile of windows; how many these are."""
     stride = windows.down // windows.line
     count = 0

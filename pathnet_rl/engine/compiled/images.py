@@ -60,7 +60,7 @@ class Frames(NamedTuple):
     scales: NDArray[np.float32]
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def _background(frame: Any, width: int, counts: Any) -> int:
     """The median of a sample of bytes [H x W]; `counts` [256] is for this function's own use."""
     counts[:] = 0
@@ -76,7 +76,7 @@ def _background(frame: Any, width: int, counts: Any) -> int:
     return grey
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def _variance(frame: Any, sums: Any) -> float:
     """Of bytes [H x W]; `sums` [2, VECTOR] is for this function's own use."""
     total, squares = np.int64(0), np.int64(0)
@@ -115,7 +115,7 @@ def keep_frames(seen: Any, width: int, standardised: bool, frames: Any, first: i
             frames.medians[first + e, c], frames.scales[first + e, c] = median, scale
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def expand(frames: Frames, sample: int, image: Any, channels: int, halves: bool) -> None:
     """Fill `image` [H x W x C], flat, from the frames of one sample.
 

@@ -22,7 +22,7 @@ def columns_of(windows: Windows) -> int:
     return tile_positions(windows.width + windows.slices - 1, padded(windows.across))
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def list_windows_that_see(windows: Windows, pitch: int, weights_pitch: int) -> Listed:
     """Of each line of an image: the words to the deltas of a line of places, and to the weights that meet it.
 
@@ -43,7 +43,7 @@ def list_windows_that_see(windows: Windows, pitch: int, weights_pitch: int) -> L
     return Listed(runs, counts)
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def gather(
     room: Room, windows: Windows, weights: Weights, seen: Listed, below: Any, tile: int, units: int
 ) -> None:
@@ -73,7 +73,7 @@ def gather(
             below[number] = 0.0
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def copy_columns(columns: Any, count: int, numbers: Any, across: int) -> None:
     """The first `across` numbers of each column, side by side."""
     for column in range(count):

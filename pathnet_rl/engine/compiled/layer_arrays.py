@@ -114,8 +114,8 @@ class Gradients(NamedTuple):
     """What a backward pass adds to; only the modules that learn have gradients, and these come first.
 
     Attributes:
-        weights: [units, lines, numbers of a window's line], the first and the last padded. biases: [pitch], of
-            all modules.
+        weights: [units, lines, numbers of a window's line], the first and the last padded.
+        biases: [pitch], of all modules.
         units: of the modules that learn.
     """
 

@@ -63,9 +63,7 @@ def forward_kernel(windows: Windows, units: int, pairs: bool, channels: int) -> 
     """
     positions = tile_positions(windows.width)
 
-    def forward(
-        inputs: Any, weights: Weights, outputs: Outputs, first: int, images: int
-    ) -> None:
+    def forward(inputs: Any, weights: Weights, outputs: Outputs, first: int, images: int) -> None:
         """Fill the rows of `outputs` for so many images, from the image `first` on."""
         pitch, places = len(weights.bias), windows.height * windows.width
         lanes = -(-weights.modules * units // LANE) * LANE
@@ -75,7 +73,10 @@ def forward_kernel(windows: Windows, units: int, pairs: bool, channels: int) -> 
         if channels:
             blank = np.empty((lines_with_windows(windows), tiles), np.bool_)
         responses = Rows(outputs.responses.ctypes.data, pitch)
-        bias, right = Rows(weights.bias.ctypes.data, 0), Vectors(weights.by_input.ctypes.data, pitch)
+        bias, right = (
+            Rows(weights.bias.ctypes.data, 0),
+            Vectors(weights.by_input.ctypes.data, pitch),
+        )
         for image in range(first, first + images):
             if channels:
                 begin = inputs.numbers.ctypes.data

@@ -22,12 +22,12 @@ from pathnet_rl.engine.compiled.tiles import (
 from pathnet_rl.engine.compiler import part
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def pair_windows(image: Any, windows: Windows, window_pairs: Any, there: Any) -> None:
     """Interleave windows side by side, line by line of an image.
 
     Args:
-        there: [lines of an image, half], filled: whether a pair of windows is not 0 there, and was interleaved.
+        there: [lines of an image, half], filled: 1 where a pair of windows is not 0, and was interleaved.
     """
     for line in range(there.shape[0]):
         for pair in range(there.shape[1]):
@@ -41,7 +41,7 @@ def pair_windows(image: Any, windows: Windows, window_pairs: Any, there: Any) ->
                 interleave(left, left + 4 * apart, 2 * windows.words, filled)
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def list_pairs_there(
     there: Any, windows: Windows, room: PairRoom, places: Listed, needed: Any
 ) -> None:
@@ -64,7 +64,7 @@ def list_pairs_there(
         places.counts[line] = count
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def pair_deltas(needed: Any, windows: Windows, room: PairRoom) -> None:
     """Interleave the deltas of places side by side, rounded, where they are needed."""
     height, half, pitch = room.delta_pairs.shape
@@ -80,7 +80,7 @@ def pair_deltas(needed: Any, windows: Windows, room: PairRoom) -> None:
                 interleave_rounded(left.ctypes.data, right.ctypes.data, pitch, filled)
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def add_products_of_pairs(places: Listed, room: PairRoom, gradients: Gradients) -> None:
     """Add up the pairs of deltas times the pairs of windows, line by line of the windows."""
     _, lines, padded = gradients.weights.shape

@@ -30,7 +30,7 @@ REGISTERS = 32 if "avx512f" in _FEATURES else 16
 """How many vectors a processor holds: of VECTOR lanes with AVX-512, else of LANE."""
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def bfloat16_bits(bits: Any) -> Any:
     """The bits of the bfloat16 nearest to the float32 of these bits, the even one of two; both unsigned."""
     return (bits + ((bits >> 16) & 1) + 0x7FFF) >> 16
@@ -58,7 +58,7 @@ def long(number: int) -> ir.Constant:
 
 
 def longs(context: Any, builder: Any, kind: Any, group: Any) -> Any:
-    """A NamedTuple of integers whose fields are values of 64 bits: addresses have no sign, constants a type."""
+    """A NamedTuple of integers, all of 64 bits: addresses come without sign, constants as their own type."""
     fields = zip(cgutils.unpack_tuple(builder, group), kind.types, strict=True)
     return kind.instance_class(*(context.cast(builder, v, of, types.int64) for v, of in fields))
 

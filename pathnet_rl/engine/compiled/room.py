@@ -1,4 +1,4 @@
-"""Arrays as vectors want them: padded to whole vectors, and where these do not lie across lines of the cache."""
+"""Arrays as vectors want them: padded to whole vectors, which do not lie across two lines of the cache."""
 
 from __future__ import annotations
 

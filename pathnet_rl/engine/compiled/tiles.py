@@ -79,12 +79,12 @@ class Runs(NamedTuple):
     """Which terms are summed up.
 
     Attributes:
-        address: of [count, 2] int64: from the first term, the words to each run on the left and on the right.
-        count: of runs. length: terms of a run.
+        address: of [runs, 2] int64: from the first term, the words to each run on the left and on the right.
+        runs: how many. length: terms of each.
     """
 
     address: int
-    count: int
+    runs: int
     length: int
 
 
@@ -110,16 +110,16 @@ def multiply(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         *groups, terms, lanes, _, _ = arguments
-        groups = [
+        out, start, left, right = (
             longs(context, builder, kind, group)
             for kind, group in zip(signature.args[:4], groups, strict=True)
-        ]
+        )
         given = signature.args[4]
         if listed:
             terms = longs(context, builder, given, terms)
         else:
             terms = context.cast(builder, terms, given, types.int64)
-        product = _Product(*groups, terms, count, paired)
+        product = _Product(out, start, left, right, terms, count, paired)
         whole = builder.udiv(lanes, long(MOST_LANES))
         done = builder.mul(whole, long(MOST_LANES))
         with cgutils.for_range(builder, whole) as chunk:
@@ -196,7 +196,7 @@ def _each_term(builder: Any, product: _Product) -> Iterator[tuple[Any, Any]]:
             left, right = (builder.mul(term.index, pitch) for pitch in pitches)
             yield left, right
         return
-    with cgutils.for_range(builder, product.terms.count) as run:
+    with cgutils.for_range(builder, product.terms.runs) as run:
         first = builder.mul(run.index, long(2))
         begins = [
             load(
@@ -226,9 +226,7 @@ def _multiply_add(builder: Any, total: Any, vector: Any, word: Any, pairs: bool)
     factors = [(vector, spread)]
     if pairs:
         # Slower than float32, and the same within its rounding: how other processors test the loops.
-        sixteen, high = (
-            ir.Constant(vector.type, [bits] * lanes) for bits in (16, 0xFFFF0000)
-        )
+        sixteen, high = (ir.Constant(vector.type, [bits] * lanes) for bits in (16, 0xFFFF0000))
         factors = [
             (builder.shl(vector, sixteen), builder.shl(spread, sixteen)),
             (builder.and_(vector, high), builder.and_(spread, high)),

@@ -17,7 +17,7 @@ from pathnet_rl.engine.compiled.tiles import (
 from pathnet_rl.engine.compiler import part
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def make_deltas(
     upstream: Upstream, windows: Windows, image: int, deltas: Any, biases: Any, units: int
 ) -> None:
@@ -32,7 +32,7 @@ def make_deltas(
         unrectify(gradient, positive, filled, totals, windows.width, upstream.modules, units)
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def list_places(windows: Windows, pitch: int, places: Listed) -> None:
     """Of each line of a window: the words to the deltas of each line of places, and to its first window's."""
     for line in range(windows.lines):
@@ -42,7 +42,7 @@ def list_places(windows: Windows, pitch: int, places: Listed) -> None:
         places.counts[line] = windows.height
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def list_places_there(windows: Windows, pitch: int, blank: Any, places: Listed) -> None:
     """The same, place by place, of those whose window is not blank on the line.
 
@@ -62,14 +62,14 @@ def list_places_there(windows: Windows, pitch: int, blank: Any, places: Listed) 
         places.counts[line] = count
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def _first_delta(windows: Windows, y: int) -> int:
     """Rows to the first place of a line, between margins."""
     margin = windows.slices - 1
     return y * (windows.width + 2 * margin) + margin
 
 
-@part  # type: ignore[untyped-decorator]
+@part
 def add_products(
     numbers: int, windows: Windows, deltas: Any, places: Listed, length: int, gradients: Gradients
 ) -> None:
