@@ -1,6 +1,6 @@
 """Which parts of an image are 0: its background is, and what is multiplied by it is left out of the sums.
 
-Only the first layer's images are looked at, which are expanded from frames. Words: layer_arrays.py.
+Only the first layer's images are looked at, which are expanded from frames. Vocabulary: layer_arrays.py.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ The supervised networks are tiny: their numbers stay in the processor's cache wh
 trained, and any call from outside would cost more than the arithmetic. The products are those of the games'
 layers (tiles.py).
 
-Axes: T minibatches of B images; L layers of n active modules with k units; C classes. Words: layer_arrays.py.
+Axes: T minibatches of B images; L layers of n active modules with k units; C classes.
+Vocabulary: layer_arrays.py.
 """
 
 from __future__ import annotations

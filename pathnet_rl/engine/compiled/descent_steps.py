@@ -1,6 +1,7 @@
 """The steps of gradient descent on one pathway of linear modules: what is done with one minibatch.
 
-Axes: T minibatches of B images; L layers of n active modules with k units; C classes. Words: layer_arrays.py.
+Axes: T minibatches of B images; L layers of n active modules with k units; C classes.
+Vocabulary: layer_arrays.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gradient of a layer's inputs, gathered. Words: layer_arrays.py.
+"""The gradient of a layer's inputs, gathered. Vocabulary: layer_arrays.py.
 
 A *column* is as many inputs side by side as windows are across from each other. A tile of columns sums up all
 windows that see it, in registers, and is written once; to scatter what each window adds would read and

@@ -1,4 +1,4 @@
-"""What a layer's loops take: arrays in named groups, and the words in which all of them are told.
+"""What a layer's loops take: arrays in named groups, and the vocabulary of all files that loop over them.
 
 * A layer has *n* active *modules* of *k* *units* each. Its *images* are what its *windows* lie in; for a
   convolution one sample's inputs, of which the first layer's are expanded from *frames*. A linear layer's

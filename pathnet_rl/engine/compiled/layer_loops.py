@@ -1,4 +1,4 @@
-"""The layers' loops, compiled when first called: begin here. Words: layer_arrays.py.
+"""The layers' loops, compiled when first called: begin here. Vocabulary: layer_arrays.py.
 
 Forward, a tile of windows side by side is multiplied by all modules' weights where it lies, and rectified
 and summed up before it reaches memory. Backward, an image's deltas are made, and from them, while they are
@@ -67,16 +67,14 @@ def forward_kernel(windows: Windows, units: int, pairs: bool, channels: int) -> 
         """Fill the rows of `outputs` for so many images, from the image `first` on."""
         pitch, places = len(weights.bias), windows.height * windows.width
         lanes = -(-weights.modules * units // LANE) * LANE
-        tiles, count = -(-windows.width // positions), windows.lines
+        tiles, lines = -(-windows.width // positions), windows.lines
         runs = np.empty((windows.lines, 2), np.int64)
         list_lines(windows, pitch, runs)
         if channels:
             blank = np.empty((lines_with_windows(windows), tiles), np.bool_)
         responses = Rows(outputs.responses.ctypes.data, pitch)
-        bias, right = (
-            Rows(weights.bias.ctypes.data, 0),
-            Vectors(weights.by_input.ctypes.data, pitch),
-        )
+        bias = Rows(weights.bias.ctypes.data, 0)
+        right = Vectors(weights.by_input.ctypes.data, pitch)
         for image in range(first, first + images):
             if channels:
                 begin = inputs.numbers.ctypes.data
@@ -88,10 +86,10 @@ def forward_kernel(windows: Windows, units: int, pairs: bool, channels: int) -> 
                 for tile in range(tiles):
                     x = min(tile * positions, windows.width - positions)
                     if channels:
-                        count = list_lines_there(blank, y, tile, windows, pitch, runs)
+                        lines = list_lines_there(blank, y, tile, windows, pitch, runs)
                     window = begin + 4 * (y * windows.down + x * windows.across)
                     left = Words(window, windows.across, 1)
-                    terms = Runs(runs.ctypes.data, count, windows.words)
+                    terms = Runs(runs.ctypes.data, lines, windows.words)
                     multiply(responses, bias, left, right, terms, lanes, positions, pairs)
                     row = image * places + y * windows.width + x
                     positive = outputs.positive.ctypes.data + row * pitch
@@ -117,10 +115,8 @@ def head_kernel(positions: int) -> Any:
         for tile in range(-(-samples // positions)):
             sample = first + min(tile * positions, samples - positions)
             out, start = Rows(outputs[sample:].ctypes.data, pitch), Rows(bias.ctypes.data, 0)
-            left, right = (
-                Words(inputs[sample:].ctypes.data, features, 1),
-                Vectors(weights.ctypes.data, pitch),
-            )
+            left = Words(inputs[sample:].ctypes.data, features, 1)
+            right = Vectors(weights.ctypes.data, pitch)
             multiply(out, start, left, right, features, lanes, positions, False)
 
     return compiled(head, positions)

@@ -2,7 +2,7 @@
 
 Axes: T steps, E environments, B = T x E samples; n active modules of k units in a layer. Arrays are
 channels-last throughout: a line of a window is contiguous, and the compiled loops (layer_loops.py) take
-windows where they lie. Words: layer_arrays.py.
+windows where they lie. Vocabulary: layer_arrays.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gradient of a first layer's weights on images of bfloat16. Words: layer_arrays.py.
+"""The gradient of a first layer's weights on images of bfloat16. Vocabulary: layer_arrays.py.
 
 A product of pairs adds up two terms, and the terms of this gradient are places. So two windows side by side
 are interleaved, and so are their deltas, which are rounded to bfloat16. Pairs of windows' lines that are 0

@@ -1,4 +1,4 @@
-"""The gradient of a layer's weights, from an image's deltas, image after image. Words: layer_arrays.py."""
+"""The gradient of a layer's weights, from its deltas, image after image. Vocabulary: layer_arrays.py."""
 
 from __future__ import annotations
 
