@@ -13,7 +13,7 @@ import torch
 
 from pathnet_rl.config import GridConfig
 from pathnet_rl.engine import plain_kernels as plain
-from pathnet_rl.engine.check.case import EXACT, Array, Case, normal
+from pathnet_rl.engine.check.case import EXACT, ROUNDED, Array, Case, normal
 from pathnet_rl.engine.compiled.descent import PathwayDescent
 from pathnet_rl.engine.compiled.images import ImageInputs
 from pathnet_rl.engine.compiled.layers import Layer
@@ -123,7 +123,7 @@ def backward_case(shape: ModuleLayer, dtype: torch.dtype | None) -> Case:
 def descent_case(inputs: int, units: int, batch: int, minibatches: int) -> Case:
     """A pathway of three layers on two classes, with a module that is used and not trained."""
     rng, rows = np.random.default_rng(0), 5
-    images, labels = normal(200, inputs), rng.integers(0, 2, 200)
+    images, labels = np.abs(normal(200, inputs)) * np.float32(0.25), rng.integers(0, 2, 200)
     order = rng.integers(0, 200, (minibatches, batch))
     learned, used = [np.array([3, 0, 2])] * 3, [np.array([1])] * 3
     grid = [normal(rows, units * (n + 1)) / np.sqrt(n) for n in (inputs, units, units)]
@@ -140,4 +140,4 @@ def descent_case(inputs: int, units: int, batch: int, minibatches: int) -> Case:
         return [np.array(plain.train(*given)), *grids[1], heads[1]]
 
     size = f"{minibatches} minibatches of {batch} x {inputs}, 4 modules of {units}"
-    return Case("descent", size, 1e-4, found, wanted)
+    return Case("descent", size, ROUNDED, found, wanted)
