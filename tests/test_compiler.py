@@ -71,7 +71,8 @@ def test_a_kernel_is_compiled_anew_when_a_file_two_imports_away_changes(tmp_path
 
 def test_a_layers_loops_stand_on_every_file_that_they_are_made_of() -> None:
     folder = ROOT / "pathnet_rl" / "engine" / "compiled"
-    wanted = {folder / name for name in ("registers.py", "tiles.py", "frame_vectors.py")}
+    names = ("registers.py", "tiles.py", "frame_vectors.py", "blanks.py", "pair_gradient.py")
+    wanted = {folder / name for name in names}
     seen: set[Path] = set()
     waiting = [folder / "layer_loops.py"]
     while waiting:

@@ -187,6 +187,7 @@ def test_functions_compiled_for_different_constants_share_no_cache_file() -> Non
     assert len({function.py_func.__qualname__ for function in functions}) == len(functions)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX2 is x86's")
 def test_the_network_is_right_on_a_processor_without_avx512() -> None:
     flags = [
@@ -207,7 +208,7 @@ def test_the_network_is_right_on_a_processor_without_avx512() -> None:
             *("tests/test_kernels.py", "-k"),
             (
                 "one_module_at_a_time and (atari or odd) or literal_loop and pathnet-sum"
-                " or as_defined or plain_version"
+                " or as_defined or does_what_its_plain or products_of_any"
             ),
         ],
         check=False,
@@ -232,6 +233,7 @@ def test_code_that_cannot_be_kept_is_compiled_all_the_same(tmp_path: Path) -> No
     assert not list(tmp_path.rglob("*.nbc"))
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing_again(tmp_path: Path) -> None:
     command = (
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_network.py"),
