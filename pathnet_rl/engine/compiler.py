@@ -4,8 +4,8 @@ This file alone uses what numba does not promise to keep, and for three things:
 
 * `numba.core.caching.FunctionCache`, put where a dispatcher has its own: numba's public `cache=True` ends the
   program on a full disk, and knows a function by the time its file was changed, whatever it is made of.
-* `numba.core.cgutils` (handed on as `cgutils`): loops, variables and tuples in LLVM's language, as numba's own
-  intrinsics write them. llvmlite's public builder has blocks and branches only.
+* `numba.core.cgutils` (handed on as `cgutils`): loops, variables and tuples in LLVM's language, as numba's
+  own intrinsics write them. llvmlite's public builder has blocks and branches only.
 * `numba.config`'s CPU_FEATURES, which has no type.
 """
 
