@@ -41,13 +41,16 @@ def modules_of(rng: np.random.Generator, shape: ModuleLayer) -> torch.Tensor:
 
 
 def framed(rng: np.random.Generator, shape: ModuleLayer, dtype: torch.dtype) -> ImageInputs:
-    """Frames whose images are whole numbers, most of them 0."""
+    """Frames whose images are whole numbers in small rectangles, and 0 around them."""
     height, width, channels = shape.input_shape
     images = ImageInputs((channels, height, width), STEPS, ENVIRONMENTS, True, dtype)
-    images.frames.planes[:] = 1
-    across = rng.integers(0, 4, (len(images.frames.planes), channels, 30 * width))
-    images.frames.planes[:, :, 10 * width : 40 * width] = across
-    images.frames.medians[:], images.frames.scales[:] = 1.0, 1.0
+    frames = images.frames
+    frames.planes[:], frames.medians[:], frames.scales[:] = 1, 1.0, 1.0
+    for frame in frames.planes.reshape(-1, height, width):
+        for _ in range(3):
+            top, left = rng.integers(height), rng.integers(width)
+            there = frame[top : top + height // 6, left : left + width // 8]
+            there[:] = rng.integers(0, 4, there.shape)
     return images
 
 
