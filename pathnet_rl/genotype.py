@@ -22,9 +22,15 @@ MUTATION_REACH = 2
 
 @dataclass(frozen=True)
 class Genotype:
-    """One pathway through the grid, as an immutable L x N matrix of module indices."""
+    """One pathway through the grid, as an immutable L x N matrix of module indices.
+
+    Attributes:
+        builds_on: for each finished task, whether what it was solved with is active beside this pathway.
+            The paper has no such genes: there, all that is frozen always is.
+    """
 
     genes: tuple[tuple[int, ...], ...]
+    builds_on: tuple[bool, ...] = ()
 
     @classmethod
     def from_array(cls, array: NDArray[np.integer] | Iterable[Iterable[int]]) -> Genotype:
@@ -52,6 +58,10 @@ class Genotype:
         """The fixed path of the largest size: modules 0..N-1 of every layer (the controls' path)."""
         return cls.from_array(np.tile(np.arange(width), (layers, 1)))
 
+    def building_on(self, tasks: Iterable[bool]) -> Genotype:
+        """The same path beside what some finished tasks were solved with."""
+        return Genotype(self.genes, tuple(tasks))
+
     def to_array(self) -> NDArray[np.int64]:
         """The genes as an int64 array of shape [L, N]."""
         return np.array(self.genes, dtype=np.int64)
@@ -62,19 +72,31 @@ class Genotype:
         return tuple(tuple(sorted(set(layer))) for layer in self.genes)
 
     def mutate(
-        self, rng: np.random.Generator, modules: int, rate: float, wrap: bool = False
+        self,
+        rng: np.random.Generator,
+        modules: int,
+        rate: float,
+        wrap: bool = False,
+        evolve_building: bool = False,
     ) -> Genotype:
         """A mutated copy: each gene independently, with probability `rate`, moves by -2..2 inclusive.
 
         Moved genes are clamped to 0..M-1, or wrapped around when `wrap` is set; duplicates are not
         repaired. Every call draws 2 x L x N numbers, whatever the outcome, so that the stream of
         random numbers does not depend on which genes move.
+
+        Args:
+            evolve_building: genes of `builds_on` flip with the same probability.
         """
         genes = self.to_array()
         hit = rng.random(genes.shape) < rate
         offset = rng.integers(-MUTATION_REACH, MUTATION_REACH + 1, size=genes.shape)
         moved = genes + np.where(hit, offset, 0)
-        return Genotype.from_array(moved % modules if wrap else moved.clip(0, modules - 1))
+        child = Genotype.from_array(moved % modules if wrap else moved.clip(0, modules - 1))
+        building = np.array(self.builds_on, dtype=np.bool_)
+        if evolve_building:
+            building ^= rng.random(len(building)) < rate
+        return child.building_on(bool(gene) for gene in building)
 
 
 def union(*paths: ActiveModules) -> ActiveModules:

@@ -1,4 +1,4 @@
-"""Replay a finished task greedily: the same numbers, the same environments, the same return."""
+"""Play a task with a pathway that learns no more: the same numbers and environments, the same return."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import numpy as np
 from pathnet_rl import engine, envs
 from pathnet_rl.config import RunConfig
 from pathnet_rl.genotype import union
+from pathnet_rl.rollout import gumbel_noise
+from pathnet_rl.seeds import environment_seed
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import FinishedTask, GreedyReturns
 
@@ -18,7 +20,29 @@ def greedy_returns(
 
     The seed fixes the environments, so two replays differ only if the pathway's numbers do.
     """
-    episodes = config.replay.episodes
+    return _play(store, config, finished, config.replay.episodes, seed, None)
+
+
+def sampled_returns(
+    store: GridStore,
+    config: RunConfig,
+    finalist: FinishedTask,
+    episodes: int,
+    sequence: np.random.SeedSequence,
+) -> GreedyReturns:
+    """The same with actions drawn from the policy, as it learned; all randomness is the sequence's."""
+    rng = np.random.default_rng(sequence)
+    return _play(store, config, finalist, episodes, environment_seed(sequence), rng)
+
+
+def _play(
+    store: GridStore,
+    config: RunConfig,
+    finished: FinishedTask,
+    episodes: int,
+    seed: int,
+    rng: np.random.Generator | None,
+) -> GreedyReturns:
     environments = envs.make(finished.name, episodes, config.protocol)
     try:
         path = union(finished.path, finished.always)
@@ -31,7 +55,8 @@ def greedy_returns(
         playing = np.ones(episodes, dtype=np.bool_)
         for _ in range(config.replay.most_steps):
             logits, _ = pathway.forward([observations], 0)
-            step = environments.step(logits[0].argmax(axis=-1))
+            scores = logits[0] if rng is None else logits[0] + gumbel_noise(rng, logits[0].shape)
+            step = environments.step(scores.argmax(axis=-1))
             returns[playing] += step.rewards[playing]
             playing &= ~step.ended
             observations = step.observations

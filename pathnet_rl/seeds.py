@@ -25,6 +25,8 @@ class Owner(IntEnum):
     """The environments in which finished tasks are played again."""
     DATA = 4
     """The order of a task's images, one stream a task: the same in all arms."""
+    FINALISTS = 5
+    """Finalists' actions and environments, one stream a task: the same for all finalists of it."""
 
 
 def seed_sequence(seed: int, arm: Arm, owner: Owner, *key: int) -> np.random.SeedSequence:

@@ -19,6 +19,7 @@ from pathnet_rl.config import LearningConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, difference, union
 from pathnet_rl.grid import Grid
+from pathnet_rl.lineages import Copies
 from pathnet_rl.optimizer import RMSPropStep, annealed, shared_rmsprop
 from pathnet_rl.pathway_weights import PathwayWeights
 
@@ -175,6 +176,23 @@ class GridStore(Block):
         self.grid.initialise_modules(self.parameters, modules, rng)
         for layer, chosen in zip(self.grid.layers, modules, strict=True):
             layer.rows(self.squares)[list(chosen)] = 0.0
+
+    def duplicate(self, copies: Copies, with_squares: bool) -> None:
+        """Copy modules over others of their layer (the paper's module duplication).
+
+        Args:
+            with_squares: the optimizer's state too, which else is forgotten.
+
+        Raises:
+            ValueError: one that would be overwritten is frozen.
+        """
+        targets = tuple(tuple(target for _, target in pairs) for pairs in copies)
+        if any(set(a) & set(b) for a, b in zip(targets, self.frozen, strict=True)):
+            raise ValueError("a frozen module cannot be overwritten")
+        for (parameters, squares), pairs in zip(self._rows, copies, strict=True):
+            for source, target in pairs:
+                parameters[target] = parameters[source]
+                squares[target] = squares[source] if with_squares else 0.0
 
     def begin_task(self, task: int, budget: int) -> None:
         """Go on to a task: a new head, counters at 0, `budget` agent steps to go."""

@@ -88,6 +88,7 @@ class PopulationSnapshot:
         genotypes: P of them. fitness: [P], mean return over T episodes, -inf while unevaluated.
         evaluations: genotypes judged in this task. overwrites: how many lost to a rival.
         mutated_genes: genes that changed when losers were overwritten.
+        lineages: which each pathway is of.
     """
 
     genotypes: tuple[Genotype, ...]
@@ -95,6 +96,15 @@ class PopulationSnapshot:
     evaluations: int
     overwrites: int
     mutated_genes: int
+    lineages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a pathway is to evaluate: a genotype, and the frozen modules that are active beside it."""
+
+    genotype: Genotype
+    always: ActiveModules
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,8 @@ class FinishedTask:
         name: its name in the configuration.
         agent_steps: those it was trained for.
         path: the modules of its best pathway. always: those that were active beside it.
-        fitness: of that pathway.
+        fitness: of that pathway: as its worker had it, or in its own replay, if finalists played again.
+        builds_on: for each task before it, whether what that was solved with was active beside it.
     """
 
     task: int
@@ -133,6 +144,7 @@ class FinishedTask:
     path: ActiveModules
     always: ActiveModules
     fitness: float
+    builds_on: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,6 +182,8 @@ class TaskResult:
         fields = dict(state["finished"])
         for name in ("path", "always"):
             fields[name] = tuple(tuple(layer) for layer in fields[name])
+        # A run of an older version has no such genes: there, all that was frozen always was active.
+        fields["builds_on"] = tuple(fields.get("builds_on", (True,) * fields["task"]))
 
         def returns(value: dict[str, Any] | None) -> GreedyReturns | None:
             return GreedyReturns(tuple(value["returns"]), value["cut"]) if value else None

@@ -6,6 +6,7 @@ genotype that has not been evaluated yet and can therefore never win.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,11 @@ class Outcome:
 
 
 def asynchronous_tournament(
-    challenger: int, fitness: NDArray[np.float64], rivals: int, rng: np.random.Generator
+    challenger: int,
+    fitness: NDArray[np.float64],
+    rivals: int,
+    rng: np.random.Generator,
+    among: Sequence[int] | None = None,
 ) -> Outcome | None:
     """The A3C rule: a pathway that has just been evaluated meets B rivals drawn at random.
 
@@ -34,13 +39,15 @@ def asynchronous_tournament(
         challenger: index of the pathway that has just finished its T episodes.
         fitness: shape [P]; the challenger's own entry must be finite.
         rivals: B, drawn without replacement from the other P-1 (all of them if P-1 < B).
+        among: those it may meet, itself included, if not all.
 
     Raises:
         ValueError: the challenger has not been evaluated.
     """
     if not np.isfinite(fitness[challenger]):
         raise ValueError(f"pathway {challenger} meets rivals before it has been evaluated")
-    others = np.delete(np.arange(len(fitness)), challenger)
+    known = np.arange(len(fitness)) if among is None else np.array(among)
+    others = known[known != challenger]
     drawn = rng.choice(others, size=min(rivals, len(others)), replace=False)
     if len(drawn) == 0:
         return None
@@ -48,6 +55,12 @@ def asynchronous_tournament(
     if fitness[fittest] >= fitness[challenger]:
         return Outcome(winner=fittest, loser=challenger)
     return None
+
+
+def worse_half(means: Mapping[str, float]) -> list[str]:
+    """Of lineages and their mean fitness, the worse half (the smaller one); of equals the later ones."""
+    order = sorted(means, key=lambda name: -means[name])
+    return order[(len(order) + 1) // 2 :]
 
 
 def binary_tournament(first: tuple[int, float], second: tuple[int, float]) -> Outcome:

@@ -6,6 +6,7 @@ process or on a cluster.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +16,9 @@ import torch
 from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew, Display, Progress
-from pathnet_rl.genotype import no_modules
-from pathnet_rl.replay import greedy_returns
+from pathnet_rl.genotype import union
+from pathnet_rl.lineages import Heir, Solved, plan_heirs
+from pathnet_rl.replay import greedy_returns, sampled_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 from pathnet_rl.store import GridStore
@@ -68,14 +70,31 @@ class ArmRun:
             if task == tasks[-1]:
                 break
             previous, task = task, task + 1
-            self._crew.server.begin_next_task(task, self._result_of(previous).finished.path)
-            self._crew.coordinator.begin_task()
-            self._crew.hub.begin_task(task, 0)
+            self._cross(previous, task)
         self._results = [
             TaskResult(r.finished, r.after_task, self._replay(r.finished)) for r in self._results
         ]
         self._save("2-finished")
         return self._results
+
+    def _cross(self, previous: int, task: int) -> None:
+        """The boundary: freeze, draw anew, copy for heirs, a new population."""
+        config, switches, crew = self._config, SWITCHES[self._arm], self._crew
+        path, solved = self._result_of(previous).finished.path, self._solved()
+        heirs: list[Heir] = []
+        if switches.evolve and solved:
+            frozen = union(crew.store.frozen, path)
+            heirs = plan_heirs(config.evolution, config.grid.modules, frozen, solved)
+        crew.server.begin_next_task(task, path, [heir.copies for heir in heirs])
+        crew.coordinator.begin_task(solved, heirs, config.steps_of(task))
+        crew.hub.begin_task(task, 0)
+
+    def _solved(self) -> tuple[Solved, ...]:
+        """What finished tasks were solved with, in order, if that is frozen."""
+        if not SWITCHES[self._arm].freeze:
+            return ()
+        finished = [result.finished for result in self._results]
+        return tuple(Solved(one.path, one.always, one.builds_on) for one in finished)
 
     def _result_of(self, task: int) -> TaskResult:
         return next(result for result in self._results if result.finished.task == task)
@@ -83,11 +102,14 @@ class ArmRun:
     def _restore(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> int:
         """Become what a checkpoint says; the task it was in."""
         self._crew.server.load_state(tensors, state["store"])
-        self._crew.coordinator.load_state(state["coordinator"])
         store = self._crew.store
         self._crew.hub.begin_task(store.task, store.agent_steps)
         self._crew.hub.load_state(state["hub"])
         self._results = [TaskResult.from_state(result) for result in state["results"]]
+        before = [result for result in self._results if result.finished.task < store.task]
+        self._crew.coordinator.load_state(
+            state["coordinator"], self._solved()[: len(before)], store.budget
+        )
         self._display.note(
             f"{self._arm.value}: going on from {store.agent_steps:,} agent steps of task"
             f" {store.task + 1}, {self._config.tasks[store.task]}"
@@ -151,18 +173,33 @@ class ArmRun:
         )
 
     def _finish_task(self, task: int) -> TaskResult:
-        genotype, fitness = self._crew.coordinator.chosen()
-        store = self._crew.store
-        frozen_active = SWITCHES[self._arm].frozen_active
-        finished = FinishedTask(
-            task,
-            self._config.tasks[task],
-            store.agent_steps,
-            genotype.active,
-            store.frozen if frozen_active else no_modules(store.grid.depth),
-            fitness,
-        )
+        evolution, store = self._config.evolution, self._crew.store
+        candidates = [
+            FinishedTask(
+                task,
+                self._config.tasks[task],
+                store.agent_steps,
+                chosen.genotype.active,
+                chosen.always,
+                fitness,
+                chosen.genotype.builds_on,
+            )
+            for chosen, fitness in self._crew.coordinator.finalists(max(1, evolution.finalists))
+        ]
+        if evolution.finalists:
+            # The best of many noisy means is luck: they play again, all in the same episodes.
+            candidates = [self._judged_again(finalist) for finalist in candidates]
+        finished = max(candidates, key=lambda finalist: finalist.fitness)
         return TaskResult(finished, self._replay(finished))
+
+    def _judged_again(self, finalist: FinishedTask) -> FinishedTask:
+        """The finalist with its mean return in episodes of their own, acting as it learned."""
+        evolution = self._config.evolution
+        sequence = seed_sequence(self._config.seed, self._arm, Owner.FINALISTS, finalist.task)
+        played = sampled_returns(
+            self._crew.store, self._config, finalist, evolution.final_episodes, sequence
+        )
+        return dataclasses.replace(finalist, fitness=played.mean)
 
     def _replay(self, finished: FinishedTask) -> GreedyReturns:
         # The same episodes for every arm.

@@ -33,6 +33,18 @@ def population(of: TournamentCoordinator) -> tuple[Genotype, ...]:
     return of.snapshot().genotypes
 
 
+def compete(judge: TournamentCoordinator, pathway: int, fitness: float) -> Genotype:
+    """The pathway has been evaluated with the genotype it has; the next one."""
+    genotype = population(judge)[pathway]
+    return judge.compete(pathway, genotype, fitness, agent_steps=100).genotype
+
+
+def chosen(judge: TournamentCoordinator) -> tuple[Genotype, float]:
+    """What would be frozen."""
+    ((assignment, fitness),) = judge.finalists(1)
+    return assignment.genotype, fitness
+
+
 def test_a_new_population_is_random_and_unevaluated() -> None:
     snapshot = coordinator().snapshot()
     assert len(snapshot.genotypes) == 6
@@ -47,13 +59,13 @@ def test_a_new_population_is_random_and_unevaluated() -> None:
 def test_genotypes_are_told_by_their_index() -> None:
     judge = coordinator()
     everybody = population(judge)
-    assert judge.genotypes([4, 1]) == [everybody[4], everybody[1]]
+    assert [a.genotype for a in judge.assignments([4, 1])] == [everybody[4], everybody[1]]
 
 
 def test_the_first_to_report_meets_nobody_who_can_win() -> None:
     judge = coordinator()
     before = population(judge)
-    assert judge.compete(3, -1000.0) == before[3]
+    assert compete(judge, 3, -1000.0) == before[3]
     assert judge.snapshot().fitness[3] == -1000.0
     assert judge.snapshot().overwrites == 0
 
@@ -61,9 +73,9 @@ def test_the_first_to_report_meets_nobody_who_can_win() -> None:
 def test_a_loser_becomes_a_copy_of_the_fittest_and_is_unevaluated_again() -> None:
     judge = coordinator(population=3, rivals=2, mutation_rate=0.0)
     before = population(judge)
-    judge.compete(0, 10.0)
-    judge.compete(1, 20.0)
-    assert judge.compete(2, 5.0) == before[1]
+    compete(judge, 0, 10.0)
+    compete(judge, 1, 20.0)
+    assert compete(judge, 2, 5.0) == before[1]
     snapshot = judge.snapshot()
     assert snapshot.genotypes == (before[0], before[1], before[1])
     assert snapshot.fitness.tolist() == [10.0, 20.0, UNEVALUATED]
@@ -73,8 +85,8 @@ def test_a_loser_becomes_a_copy_of_the_fittest_and_is_unevaluated_again() -> Non
 def test_the_copy_is_mutated_and_its_parent_is_not() -> None:
     judge = coordinator(population=2, rivals=1, mutation_rate=1.0)
     parent = population(judge)[0]
-    judge.compete(0, 10.0)
-    child = judge.compete(1, 5.0)
+    compete(judge, 0, 10.0)
+    child = compete(judge, 1, 5.0)
     moved = child.to_array() - parent.to_array()
     assert np.abs(moved).max() <= 2
     assert judge.snapshot().mutated_genes == np.count_nonzero(moved) > 0
@@ -83,16 +95,16 @@ def test_the_copy_is_mutated_and_its_parent_is_not() -> None:
 
 def test_an_equally_fit_rival_overwrites() -> None:
     judge = coordinator(population=2, rivals=1, mutation_rate=0.0)
-    judge.compete(0, 7.0)
-    judge.compete(1, 7.0)
+    compete(judge, 0, 7.0)
+    compete(judge, 1, 7.0)
     assert judge.snapshot().overwrites == 1
 
 
 def test_a_winner_keeps_its_genotype_and_its_fitness() -> None:
     judge = coordinator(population=2, rivals=1)
     before = population(judge)
-    judge.compete(0, 7.0)
-    assert judge.compete(1, 8.0) == before[1]
+    compete(judge, 0, 7.0)
+    assert compete(judge, 1, 8.0) == before[1]
     assert judge.snapshot().fitness.tolist() == [7.0, 8.0]
     assert judge.snapshot().overwrites == 0
 
@@ -102,10 +114,10 @@ def test_the_controls_keep_the_fixed_path(arm: Arm) -> None:
     judge = coordinator(arm=arm)
     fixed = Genotype.fixed(2, 2)
     for turn in range(12):
-        assert judge.compete(turn % 6, float(-turn)) == fixed
+        assert compete(judge, turn % 6, float(-turn)) == fixed
     assert set(population(judge)) == {fixed}
     assert judge.snapshot().overwrites == 0
-    assert judge.chosen()[0] == fixed
+    assert chosen(judge)[0] == fixed
 
 
 def play(judge: TournamentCoordinator, seed: int, turns: int) -> list[tuple[object, ...]]:
@@ -113,7 +125,7 @@ def play(judge: TournamentCoordinator, seed: int, turns: int) -> list[tuple[obje
     rng = np.random.default_rng(seed)
     tape: list[tuple[object, ...]] = []
     for turn in range(turns):
-        genotype = judge.compete(turn % 6, float(rng.integers(-3, 3)))
+        genotype = compete(judge, turn % 6, float(rng.integers(-3, 3)))
         snapshot = judge.snapshot()
         tape.append((genotype, snapshot.overwrites, snapshot.mutated_genes, str(snapshot.fitness)))
     return tape
@@ -125,12 +137,12 @@ def test_a_restored_state_leads_to_the_same_outcomes() -> None:
     kept = json.dumps(original.state())
     restored = coordinator()
     play(restored, seed=2, turns=7)
-    restored.load_state(json.loads(kept))
+    restored.load_state(json.loads(kept), (), 1000)
     assert restored.state() == original.state()
     assert population(restored) == population(original)
     assert play(restored, seed=3, turns=30) == play(original, seed=3, turns=30)
-    original.begin_task()
-    restored.begin_task()
+    original.begin_task((), (), 1000)
+    restored.begin_task((), (), 1000)
     assert population(restored) == population(original)
 
 
@@ -147,7 +159,7 @@ def test_a_new_task_has_a_new_population_and_counts_from_zero() -> None:
     judge = coordinator()
     play(judge, seed=1, turns=20)
     before = population(judge)
-    judge.begin_task()
+    judge.begin_task((), (), 1000)
     snapshot = judge.snapshot()
     assert snapshot.genotypes != before
     assert (snapshot.fitness == UNEVALUATED).all()
@@ -157,21 +169,30 @@ def test_a_new_task_has_a_new_population_and_counts_from_zero() -> None:
 def test_the_fittest_is_chosen() -> None:
     judge = coordinator(mutation_rate=0.0)
     before = population(judge)
-    judge.compete(2, 4.0)
-    judge.compete(5, 9.0)
-    assert judge.chosen() == (before[5], 9.0)
+    compete(judge, 2, 4.0)
+    compete(judge, 5, 9.0)
+    assert chosen(judge) == (before[5], 9.0)
+
+
+def test_finalists_are_the_fittest_in_order() -> None:
+    judge = coordinator(population=6, rivals=1, mutation_rate=0.0)
+    for pathway, fitness in enumerate((4.0, 5.0, 6.0, 7.0, 8.0, 9.0)):
+        compete(judge, pathway, fitness)
+    found = [fitness for _, fitness in judge.finalists(3)]
+    evaluated = judge.snapshot().fitness[np.isfinite(judge.snapshot().fitness)]
+    assert found == sorted(evaluated, reverse=True)[:3]
 
 
 def test_nothing_is_chosen_before_anything_was_evaluated() -> None:
     with pytest.raises(UserError, match="more agent_steps") as refused:
-        coordinator().chosen()
+        chosen(coordinator())
     assert "\n" not in str(refused.value)
 
 
 def test_the_random_path_ablation_chooses_among_the_evaluated_whatever_their_fitness() -> None:
     judge = coordinator(arm=Arm.RANDOM_PATH, mutation_rate=0.0)
     for pathway in (1, 2, 4):
-        judge.compete(pathway, float(pathway))
+        compete(judge, pathway, float(pathway))
     evaluated = np.flatnonzero(np.isfinite(judge.snapshot().fitness))
-    chosen = {judge.chosen()[1] for _ in range(60)}
+    chosen = {chosen(judge)[1] for _ in range(60)}
     assert chosen == set(judge.snapshot().fitness[evaluated])

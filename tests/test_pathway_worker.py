@@ -20,7 +20,7 @@ from pathnet_rl.genotype import ActiveModules, Genotype
 from pathnet_rl.grid import build_grid
 from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import Episode, Telemetry
+from pathnet_rl.telemetry import Assignment, Episode, Telemetry
 from tests.support import run_task, tiny_config
 from workers.coordinator import TournamentCoordinator
 from workers.pathway_worker import PathwayWorker
@@ -111,15 +111,17 @@ class TapeCoordinator(TournamentCoordinator):
         self.tape = tape
         self._next = 2
 
-    def genotypes(self, pathways: Sequence[int]) -> list[Genotype]:
-        self.tape.append(("genotypes", list(pathways)))
-        return GENOTYPES[: len(pathways)]
+    def assignments(self, pathways: Sequence[int]) -> list[Assignment]:
+        self.tape.append(("assignments", list(pathways)))
+        return [Assignment(genotype, ((), ())) for genotype in GENOTYPES[: len(pathways)]]
 
-    def compete(self, pathway: int, fitness: float) -> Genotype:
+    def compete(
+        self, pathway: int, genotype: Genotype, fitness: float, agent_steps: int
+    ) -> Assignment:
         self.tape.append(("compete", pathway, fitness))
         given = GENOTYPES[min(self._next, 4)]
         self._next += 1
-        return given
+        return Assignment(given, ((), ()))
 
 
 class TapeHub:
@@ -164,7 +166,7 @@ class Bench:
 def test_the_pathways_take_turns_a_rollout_each(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.worker.begin_task()
-    assert bench.tape == [("genotypes", [4, 6])]
+    assert bench.tape == [("assignments", [4, 6])]
     del bench.tape[:]
     for _ in range(4):
         bench.worker.step()

@@ -14,6 +14,7 @@ import ray
 from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
+from pathnet_rl.lineages import Solved
 from pathnet_rl.run_folder import RunFolder
 from tests.support import read_rows, run_experiment, tiny_config
 from workers.ray_cluster import connect
@@ -94,7 +95,7 @@ def test_an_error_of_a_role_is_the_same_one_line_as_in_this_process(crew: RayCre
         crew.server.load_state(tensors, {**header, "layout_version": 99})
     assert "\n" not in str(refused.value)
     with pytest.raises(UserError, match=r"^the task ended before") as refused:
-        crew.coordinator.chosen()
+        crew.coordinator.finalists(1)
     assert "\n" not in str(refused.value)
 
 
@@ -108,15 +109,18 @@ def test_a_killed_worker_is_started_again_once_and_the_task_finished(crew: RayCr
     finish(crew)
     assert crew.store.over
     assert crew.store.agent_steps > died_at
-    assert crew.coordinator.chosen()[1] > 0
+    ((_, fitness),) = crew.coordinator.finalists(1)
+    assert fitness > 0
     assert process_of(crew) != victim
     assert crew.restarts == 1
 
 
 def test_a_worker_killed_between_tasks_is_there_for_the_next(crew: RayCrew) -> None:
     os.kill(process_of(crew), signal.SIGKILL)
-    crew.server.begin_next_task(1, crew.coordinator.chosen()[0].active)
-    crew.coordinator.begin_task()
+    ((best, _),) = crew.coordinator.finalists(1)
+    path = best.genotype.active
+    crew.server.begin_next_task(1, path)
+    crew.coordinator.begin_task([Solved(path, best.always, ())], (), crew.store.budget)
     crew.hub.begin_task(1, 0)
     assert not crew.store.over
     crew.start()

@@ -11,9 +11,13 @@ from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import Genotype
+from pathnet_rl.lineages import Heir, Solved, beside, found_lineages, shared_out
 from pathnet_rl.seeds import Owner, generator
-from pathnet_rl.telemetry import PopulationSnapshot
-from pathnet_rl.tournament import UNEVALUATED, asynchronous_tournament, fittest
+from pathnet_rl.telemetry import Assignment, PopulationSnapshot
+from pathnet_rl.tournament import UNEVALUATED, asynchronous_tournament, fittest, worse_half
+
+ONLY_LINEAGE = "population"
+"""Of pathways that are drawn at random, or that do not evolve."""
 
 
 class TournamentCoordinator:
@@ -23,69 +27,151 @@ class TournamentCoordinator:
         self._config = config
         self._switches = SWITCHES[arm]
         self._rng = generator(config.seed, arm, Owner.TOURNAMENT)
-        self.begin_task()
+        self.begin_task((), (), config.steps_of(0))
 
-    def begin_task(self) -> None:
-        """A new population that nobody has evaluated."""
-        grid, size = self._config.grid, self._config.evolution.population
-        depth = len(grid.layers)
-        if self._switches.evolve:
+    def begin_task(self, solved: Sequence[Solved], heirs: Sequence[Heir], budget: int) -> None:
+        """A new population that nobody has evaluated.
+
+        Args:
+            solved: what finished tasks were solved with, in order. heirs: copies of some, in the grid.
+            budget: agent steps of the task.
+        """
+        grid, evolution = self._config.grid, self._config.evolution
+        size, depth = evolution.population, len(grid.layers)
+        self._solved, self._budget = tuple(solved), budget
+        self._lineages = [ONLY_LINEAGE] * size
+        all_frozen = (self._switches.frozen_active,) * len(solved)
+        if not self._switches.evolve:
+            fixed = Genotype.fixed(depth, grid.width).building_on(all_frozen)
+            self._population = [fixed] * size
+        elif evolution.start == "random":
             self._population = [
-                Genotype.random(self._rng, depth, grid.modules, grid.width) for _ in range(size)
+                Genotype.random(self._rng, depth, grid.modules, grid.width).building_on(all_frozen)
+                for _ in range(size)
             ]
         else:
-            self._population = [Genotype.fixed(depth, grid.width)] * size
+            founders = found_lineages(
+                evolution, depth, grid.width, grid.modules, solved, heirs, self._rng
+            )
+            self._population = []
+            for pathway, number in enumerate(shared_out(founders, size)):
+                founder = founders[number]
+                first = founder.lineage not in self._lineages[:pathway]
+                genotype = founder.genotype
+                if not self._evolves_building:
+                    genotype = genotype.building_on(all_frozen)
+                self._population.append(genotype if first else self._mutated(genotype))
+                self._lineages[pathway] = founder.lineage
         self._fitness = np.full(size, UNEVALUATED)
         self._evaluations = self._overwrites = self._mutated_genes = 0
+        self._halved = 0
+        self._judged: dict[str, list[float]] = {}
 
-    def genotypes(self, pathways: Sequence[int]) -> list[Genotype]:
-        """The genotypes of some pathways, by their index in the population."""
-        return [self._population[pathway] for pathway in pathways]
+    @property
+    def _evolves_building(self) -> bool:
+        return self._switches.frozen_active and self._config.evolution.building == "evolved"
 
-    def compete(self, pathway: int, fitness: float) -> Genotype:
-        """A pathway has been evaluated and enters a tournament; the genotype it is to evaluate next."""
+    def _mutated(self, genotype: Genotype) -> Genotype:
+        return genotype.mutate(
+            self._rng,
+            self._config.grid.modules,
+            self._config.mutation_rate,
+            self._config.evolution.wrap,
+            self._evolves_building,
+        )
+
+    def assignments(self, pathways: Sequence[int]) -> list[Assignment]:
+        """What some pathways, by their index in the population, are to evaluate."""
+        return [self._assignment(pathway) for pathway in pathways]
+
+    def _assignment(self, pathway: int) -> Assignment:
+        genotype = self._population[pathway]
+        return Assignment(genotype, beside(genotype, self._solved, len(self._config.grid.layers)))
+
+    def compete(
+        self, pathway: int, genotype: Genotype, fitness: float, agent_steps: int
+    ) -> Assignment:
+        """A pathway has been evaluated and enters a tournament; what it is to evaluate next.
+
+        Args:
+            genotype: that was evaluated. If its lineage has ended meanwhile, the fitness is nobody's.
+            agent_steps: done in the task.
+        """
+        self.advance(agent_steps)
+        if genotype != self._population[pathway]:
+            return self._assignment(pathway)
         self._fitness[pathway] = fitness
         self._evaluations += 1
+        self._judged.setdefault(self._lineages[pathway], []).append(fitness)
         if self._switches.evolve:
             self._hold_tournament(pathway)
-        return self._population[pathway]
+        return self._assignment(pathway)
 
     def _hold_tournament(self, challenger: int) -> None:
-        """The challenger meets B rivals.
+        """The challenger meets B rivals, of its lineage while lineages are apart.
 
         If the fittest of them is at least as fit, a mutated copy of it takes the challenger's place,
         unevaluated. Otherwise nothing changes.
         """
-        evolution = self._config.evolution
-        outcome = asynchronous_tournament(challenger, self._fitness, evolution.rivals, self._rng)
-        if outcome is None:
-            return
-        parent = self._population[outcome.winner]
-        child = parent.mutate(
-            self._rng, self._config.grid.modules, self._config.mutation_rate, evolution.wrap
-        )
-        self._population[outcome.loser] = child
-        self._fitness[outcome.loser] = UNEVALUATED
+        rivals = self._config.evolution.rivals
+        apart = self._halved < len(self._config.evolution.halvings)
+        among = self._members(self._lineages[challenger]) if apart else None
+        outcome = asynchronous_tournament(challenger, self._fitness, rivals, self._rng, among)
+        if outcome is not None:
+            self._overwrite(outcome.loser, outcome.winner)
+
+    def _overwrite(self, loser: int, winner: int) -> None:
+        parent = self._population[winner]
+        child = self._mutated(parent)
+        self._population[loser] = child
+        self._lineages[loser] = self._lineages[winner]
+        self._fitness[loser] = UNEVALUATED
         self._overwrites += 1
         self._mutated_genes += int((child.to_array() != parent.to_array()).sum())
 
-    def chosen(self) -> tuple[Genotype, float]:
-        """The pathway a finished task keeps (the fittest; any evaluated one in that ablation).
+    def _members(self, lineage: str) -> list[int]:
+        return [pathway for pathway, mine in enumerate(self._lineages) if mine == lineage]
+
+    def advance(self, agent_steps: int) -> None:
+        """End the worse half of the lineages if that is due, by the mean of all their evaluations.
+
+        It waits until every lineage has been judged at least once.
+        """
+        halvings = self._config.evolution.halvings
+        while self._halved < len(halvings) and agent_steps >= halvings[self._halved] * self._budget:
+            alive = list(dict.fromkeys(self._lineages))
+            if any(lineage not in self._judged for lineage in alive):
+                return
+            self._halved += 1
+            means = {lineage: float(np.mean(self._judged[lineage])) for lineage in alive}
+            for lineage in worse_half(means):
+                best = max((m for m in alive if m not in worse_half(means)), key=means.__getitem__)
+                heads = self._members(best)
+                for pathway in self._members(lineage):
+                    self._overwrite(pathway, heads[int(np.argmax(self._fitness[heads]))])
+            self._judged = {}
+
+    def finalists(self, count: int) -> list[tuple[Assignment, float]]:
+        """The fittest pathways with their fitness, the fittest first.
 
         Raises:
             UserError: no pathway has been evaluated, so there is none to keep.
         """
-        if not np.isfinite(self._fitness).any():
+        evaluated = np.flatnonzero(np.isfinite(self._fitness))
+        if not len(evaluated):
             raise UserError(
                 f"the task ended before any pathway had played its T ="
                 f" {self._config.evolution.episodes} episodes, so none can be called the best;"
                 " give the task more agent_steps, or lower evolution.episodes or evolution.population,"
                 " under another --name"
             )
-        index = fittest(self._fitness)
         if self._switches.freeze_random:
-            index = int(self._rng.choice(np.flatnonzero(np.isfinite(self._fitness))))
-        return self._population[index], float(self._fitness[index])
+            order = [int(self._rng.choice(evaluated))]
+        else:
+            order = [fittest(self._fitness)]
+            others = evaluated[np.argsort(-self._fitness[evaluated], kind="stable")]
+            order += [int(pathway) for pathway in others if pathway != order[0]]
+        return [(self._assignment(p), float(self._fitness[p])) for p in order[:count]]
 
     def snapshot(self) -> PopulationSnapshot:
         """The population as it is now."""
@@ -95,12 +181,17 @@ class TournamentCoordinator:
             self._evaluations,
             self._overwrites,
             self._mutated_genes,
+            tuple(self._lineages),
         )
 
     def state(self) -> dict[str, Any]:
         """Everything, as JSON values; an unevaluated fitness is null."""
         return {
             "population": [genotype.to_array().tolist() for genotype in self._population],
+            "builds_on": [list(genotype.builds_on) for genotype in self._population],
+            "lineages": list(self._lineages),
+            "halved": self._halved,
+            "judged": self._judged,
             "fitness": [float(f) if np.isfinite(f) else None for f in self._fitness],
             "evaluations": self._evaluations,
             "overwrites": self._overwrites,
@@ -108,9 +199,23 @@ class TournamentCoordinator:
             "generator": self._rng.bit_generator.state,
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Become what `state` returned."""
-        self._population = [Genotype.from_array(genes) for genes in state["population"]]
+    def load_state(self, state: dict[str, Any], solved: Sequence[Solved], budget: int) -> None:
+        """Become what `state` returned, in a task of this budget after these are solved.
+
+        A state of an older version knows of no lineages, and of nothing but what is always active.
+        """
+        size = len(state["population"])
+        self._solved, self._budget = tuple(solved), budget
+        all_frozen = [self._switches.frozen_active] * len(solved)
+        self._population = [
+            Genotype.from_array(genes).building_on(building)
+            for genes, building in zip(
+                state["population"], state.get("builds_on", [all_frozen] * size), strict=True
+            )
+        ]
+        self._lineages = list(state.get("lineages", [ONLY_LINEAGE] * size))
+        self._halved = int(state.get("halved", 0))
+        self._judged = {name: list(found) for name, found in state.get("judged", {}).items()}
         self._fitness = np.array(
             [UNEVALUATED if f is None else f for f in state["fitness"]], dtype=np.float64
         )

@@ -5,6 +5,7 @@ Workers that cannot map the store call it here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.genotype import ActiveModules, difference
 from pathnet_rl.grid import Grid
+from pathnet_rl.lineages import Copies
 from pathnet_rl.seeds import Owner, generator
 from pathnet_rl.store import GridStore
 from workers.parcels import pack, unpack
@@ -76,8 +78,14 @@ class ParameterServer:
         self._store.initialise(self._store.grid.all_modules(), rng)
         self._store.begin_task(task, self._config.steps_of(task))
 
-    def begin_next_task(self, task: int, path: ActiveModules) -> None:
-        """Freeze the finished task's path and re-initialise the rest, as the arm's switches say."""
+    def begin_next_task(
+        self, task: int, path: ActiveModules, copies: Sequence[Copies] = ()
+    ) -> None:
+        """Freeze the finished task's path and re-initialise the rest, as the arm's switches say.
+
+        Args:
+            copies: of frozen modules over fresh ones, for heirs.
+        """
         switches = SWITCHES[self._arm]
         if switches.freeze:
             self._store.freeze(path)
@@ -85,6 +93,8 @@ class ParameterServer:
             rng = generator(self._config.seed, self._arm, Owner.INITIALISATION, task)
             everything = self._store.grid.all_modules()
             self._store.initialise(difference(everything, self._store.frozen), rng)
+        for pairs in copies:
+            self._store.duplicate(pairs, self._config.evolution.heirs_keep_squares)
         self._store.begin_task(task, self._config.steps_of(task))
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

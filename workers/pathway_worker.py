@@ -19,10 +19,10 @@ from pathnet_rl.crew import Coordinator, Store
 from pathnet_rl.engine import EngineSize
 from pathnet_rl.errors import UserError
 from pathnet_rl.fitness import Evaluation
-from pathnet_rl.genotype import Genotype, no_modules
+from pathnet_rl.genotype import no_modules
 from pathnet_rl.rollout import RolloutCollector, collect
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
-from pathnet_rl.telemetry import Telemetry
+from pathnet_rl.telemetry import Assignment, Telemetry
 
 TELL_SECONDS = 1.0
 """How often a worker tells what it has seen."""
@@ -37,7 +37,7 @@ class Pathway:
     def __init__(
         self,
         index: int,
-        genotype: Genotype,
+        assignment: Assignment,
         collector: RolloutCollector,
         rng: np.random.Generator,
         episodes: int,
@@ -46,12 +46,12 @@ class Pathway:
         self.collector = collector
         self.rng = rng
         self._episodes = episodes
-        self.evaluate(genotype)
+        self.evaluate(assignment)
 
-    def evaluate(self, genotype: Genotype) -> None:
+    def evaluate(self, assignment: Assignment) -> None:
         """Begin T episodes with a genotype."""
-        self.genotype = genotype
-        self.active = genotype.active
+        self.genotype, self.always = assignment.genotype, assignment.always
+        self.active = self.genotype.active
         self.evaluation = Evaluation(self._episodes, self.collector.environments.count)
         self.collector.new_genotype()
 
@@ -91,9 +91,8 @@ class PathwayWorker:
         """Take up the current task with the genotypes that the coordinator has for this worker."""
         store, learning = self._store, self._config.learning
         self._task = store.task
-        frozen = store.frozen
-        self._always = frozen if SWITCHES[self._arm].frozen_active else no_modules(store.grid.depth)
-        widest = self._config.grid.width + max(len(layer) for layer in self._always)
+        frozen = store.frozen if SWITCHES[self._arm].frozen_active else no_modules(store.grid.depth)
+        widest = self._config.grid.width + max(len(layer) for layer in frozen)
         size = EngineSize(
             pathways=engine.pathways_together(self._config, len(self._indices)),
             modules=min(widest, store.grid.modules),
@@ -102,7 +101,7 @@ class PathwayWorker:
             actions=store.grid.actions[self._task],
         )
         self._engine = engine.make(self._config, store.grid, size)
-        self._genotypes = self._coordinator.genotypes(self._indices)
+        self._assignments = self._coordinator.assignments(self._indices)
         self._born = store.agent_steps
         self._pathways = [None] * len(self._indices)
         self._turn = 0
@@ -118,7 +117,10 @@ class PathwayWorker:
         for pathway in pathways:
             fitness = pathway.evaluation.fitness
             if fitness is not None:
-                pathway.evaluate(self._coordinator.compete(pathway.index, fitness))
+                next_ = self._coordinator.compete(
+                    pathway.index, pathway.genotype, fitness, self._store.agent_steps
+                )
+                pathway.evaluate(next_)
         if time.monotonic() - self._told >= TELL_SECONDS:
             self._tell()
 
@@ -144,7 +146,7 @@ class PathwayWorker:
             collector = RolloutCollector(environments, environment_seed(sequence))
             rng = np.random.default_rng(sequence)
             pathway = Pathway(
-                index, self._genotypes[turn], collector, rng, config.evolution.episodes
+                index, self._assignments[turn], collector, rng, config.evolution.episodes
             )
             self._pathways[turn] = pathway
         return pathway
@@ -152,7 +154,7 @@ class PathwayWorker:
     def _learn(self, pathways: Sequence[Pathway]) -> None:
         """Pull, act, differentiate, push."""
         times = [time.process_time()]
-        weights = [self._store.pull(self._task, p.active, self._always) for p in pathways]
+        weights = [self._store.pull(self._task, p.active, p.always) for p in pathways]
         times.append(time.process_time())
         self._engine.load(weights)
         rollouts = collect(
