@@ -194,5 +194,5 @@ def test_the_random_path_ablation_chooses_among_the_evaluated_whatever_their_fit
     for pathway in (1, 2, 4):
         compete(judge, pathway, float(pathway))
     evaluated = np.flatnonzero(np.isfinite(judge.snapshot().fitness))
-    chosen = {chosen(judge)[1] for _ in range(60)}
-    assert chosen == set(judge.snapshot().fitness[evaluated])
+    drawn = {chosen(judge)[1] for _ in range(60)}
+    assert drawn == set(judge.snapshot().fitness[evaluated])

@@ -80,6 +80,11 @@ class TournamentCoordinator:
             self._evolves_building,
         )
 
+    @property
+    def _apart(self) -> bool:
+        """Lineages are still to be halved, and until then tournaments are held inside each."""
+        return self._halved < len(self._config.evolution.halvings)
+
     def assignments(self, pathways: Sequence[int]) -> list[Assignment]:
         """What some pathways, by their index in the population, are to evaluate."""
         return [self._assignment(pathway) for pathway in pathways]
@@ -102,7 +107,8 @@ class TournamentCoordinator:
             return self._assignment(pathway)
         self._fitness[pathway] = fitness
         self._evaluations += 1
-        self._judged.setdefault(self._lineages[pathway], []).append(fitness)
+        if self._apart:
+            self._judged.setdefault(self._lineages[pathway], []).append(fitness)
         if self._switches.evolve:
             self._hold_tournament(pathway)
         return self._assignment(pathway)
@@ -114,8 +120,7 @@ class TournamentCoordinator:
         unevaluated. Otherwise nothing changes.
         """
         rivals = self._config.evolution.rivals
-        apart = self._halved < len(self._config.evolution.halvings)
-        among = self._members(self._lineages[challenger]) if apart else None
+        among = self._members(self._lineages[challenger]) if self._apart else None
         outcome = asynchronous_tournament(challenger, self._fitness, rivals, self._rng, among)
         if outcome is not None:
             self._overwrite(outcome.loser, outcome.winner)
@@ -138,7 +143,7 @@ class TournamentCoordinator:
         It waits until every lineage has been judged at least once.
         """
         halvings = self._config.evolution.halvings
-        while self._halved < len(halvings) and agent_steps >= halvings[self._halved] * self._budget:
+        while self._apart and agent_steps >= halvings[self._halved] * self._budget:
             alive = list(dict.fromkeys(self._lineages))
             if any(lineage not in self._judged for lineage in alive):
                 return
@@ -191,7 +196,7 @@ class TournamentCoordinator:
             "builds_on": [list(genotype.builds_on) for genotype in self._population],
             "lineages": list(self._lineages),
             "halved": self._halved,
-            "judged": self._judged,
+            "judged": {name: list(found) for name, found in self._judged.items()},
             "fitness": [float(f) if np.isfinite(f) else None for f in self._fitness],
             "evaluations": self._evaluations,
             "overwrites": self._overwrites,
