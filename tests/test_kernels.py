@@ -135,7 +135,7 @@ def test_layers_of_any_geometry_are_those_of_the_plain_version(size: int, stride
 @pytest.mark.parametrize("width", [52, 48])  # 12 and 11 places side by side.
 def test_images_of_any_width_are_those_of_the_plain_version(width: int) -> None:
     config = GridConfig(layers=(ConvModule(kernels=3, size=8, stride=4),))
-    shape = Grid(config, (2, 44, width), (2,)).layers[0]
+    (shape,) = affine_layers(Grid(config, (2, 44, width), (2,)).layers)
     for dtype in (torch.float32, torch.bfloat16):
         right(forward_case(shape, dtype))
         right(backward_case(shape, dtype))
