@@ -12,6 +12,7 @@ from pathlib import Path
 import llvmlite.binding
 import numpy as np
 import pytest
+import torch
 
 from pathnet_rl.config import GridConfig
 from pathnet_rl.engine.check.all_cases import CASES
@@ -129,6 +130,15 @@ def test_layers_of_any_geometry_are_those_of_the_plain_version(size: int, stride
     (shape,) = affine_layers(Grid(config, (2, 17, 14), (2,)).layers)
     right(forward_case(shape, None))
     right(backward_case(shape, None))
+
+
+@pytest.mark.parametrize("width", [52, 48])  # 12 and 11 places side by side.
+def test_images_of_any_width_are_those_of_the_plain_version(width: int) -> None:
+    config = GridConfig(layers=(ConvModule(kernels=3, size=8, stride=4),))
+    (shape,) = affine_layers(Grid(config, (2, 44, width), (2,)).layers)
+    for dtype in (torch.float32, torch.bfloat16):
+        right(forward_case(shape, dtype))
+        right(backward_case(shape, dtype))
 
 
 def test_a_difference_counts_wherever_it_is_and_what_is_no_number_fits_no_tolerance() -> None:

@@ -27,14 +27,15 @@ def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done
     Raises:
         UserError: there is no cluster at RAY_ADDRESS, a job's data are not on its node, or ray gave it up.
     """
-    if not ray.is_initialized():
+    joined = not ray.is_initialized()
+    if joined:
         join(os.environ["RAY_ADDRESS"])
     task: Any = ray.remote(_do_on_node).options(num_cpus=1)
     waiting, running = deque(jobs), list[ray.ObjectRef[Done]]()
-    side_by_side = experiment.processes or len(jobs)  # Ray starts as many as there are CPUs.
     try:
         while waiting or running:
-            while waiting and len(running) < side_by_side:
+            # No more than run: to cancel a task that waits may end this process (a check of ray's own).
+            while waiting and len(running) < (experiment.processes or _cpus()):
                 running.append(task.remote(experiment, waiting.popleft()))
             finished, running = ray.wait(running, num_returns=1)
             yield answer(finished[0])
@@ -46,9 +47,17 @@ def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done
             f"ray gave up a job ({reason}); finished seeds are kept, and the same command goes on"
         ) from error
     finally:
-        for reference in running:
-            # Not by force: ray misses some of those cancellations, and may end this process by another.
-            ray.cancel(reference)
+        if joined:
+            ray.shutdown()  # What runs for nobody is ended.
+        else:
+            for reference in running:
+                # Not by force: ray misses some of those cancellations, and may end this process by another.
+                ray.cancel(reference)
+
+
+def _cpus() -> int:
+    """Those of the cluster, which may grow meanwhile; one at least, for which ray would wait."""
+    return max(1, int(ray.cluster_resources().get("CPU", 0)))
 
 
 def _do_on_node(experiment: Experiment, job: Job) -> Done:

@@ -15,7 +15,7 @@ from pathnet_rl.engine.compiler import part
 @part
 def lines_with_windows(windows: Windows) -> int:
     """Lines of an image that any window sees."""
-    return (windows.height - 1) * (windows.down // windows.line) + windows.lines
+    return (windows.height - 1) * (windows.down // windows.line_pitch) + windows.lines
 
 
 @part
@@ -29,7 +29,7 @@ def mark_blank(image: Any, windows: Windows, positions: int, blank: Any) -> None
     for line in range(blank.shape[0]):
         for tile in range(blank.shape[1]):
             x = min(tile * positions, windows.width - positions)
-            first = line * windows.line + x * windows.across
+            first = line * windows.line_pitch + x * windows.across
             blank[line, tile] = all_zero(image.ctypes.data + 4 * first, words)
 
 
@@ -37,16 +37,16 @@ def mark_blank(image: Any, windows: Windows, positions: int, blank: Any) -> None
 def list_lines(windows: Windows, pitch: int, runs: Any) -> None:
     """Fill `runs` [lines, 2]: the words to each line of a window, and to the weights that it meets."""
     for line in range(windows.lines):
-        runs[line, 0], runs[line, 1] = line * windows.line, line * windows.words * pitch
+        runs[line, 0], runs[line, 1] = line * windows.line_pitch, line * windows.words * pitch
 
 
 @part
 def list_lines_there(blank: Any, y: int, tile: int, windows: Windows, pitch: int, runs: Any) -> int:
     """`list_lines` of those that are not blank in a tile of windows; how many these are."""
-    stride = windows.down // windows.line
+    stride = windows.down // windows.line_pitch
     count = 0
     for line in range(windows.lines):
         # Written in any case, overwritten if it does not count: no branch to guess.
-        runs[count, 0], runs[count, 1] = line * windows.line, line * windows.words * pitch
+        runs[count, 0], runs[count, 1] = line * windows.line_pitch, line * windows.words * pitch
         count += not blank[y * stride + line, tile]
     return count

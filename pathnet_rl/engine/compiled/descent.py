@@ -55,10 +55,8 @@ def descent_kernel(positions: int, units: int) -> Any:
         depth, (batch, pitch) = len(pathway.biases), room.deltas.shape
         inputs, size, correct = images.shape[1], batch * units, 0
         features = room.outputs[(depth - 1) * size : depth * size].reshape(batch, units)
-        responses, deltas = (
-            Rows(room.responses.ctypes.data, pitch),
-            Rows(room.deltas.ctypes.data, pitch),
-        )
+        responses = Rows(room.responses.ctypes.data, pitch)
+        deltas = Rows(room.deltas.ctypes.data, pitch)
         upstream, totals = room.upstream.ctypes.data, room.totals.ctypes.data
         for minibatch in range(len(order)):
             draw(images, order[minibatch], room.drawn)

@@ -28,8 +28,8 @@ def list_windows_that_see(windows: Windows, pitch: int, weights_pitch: int) -> L
 
     Once for each slice. The weights' pitch is that of lines in `Weights.by_unit`.
     """
-    stride, margin = windows.down // windows.line, windows.slices - 1
-    lines = windows.image // windows.line
+    stride, margin = windows.down // windows.line_pitch, windows.slices - 1
+    lines = windows.image_pitch // windows.line_pitch
     runs = np.empty((lines, windows.lines * windows.slices, 2), np.int64)
     counts = np.zeros(lines, np.int64)
     for y in range(windows.height):
@@ -59,7 +59,7 @@ def gather(
     right = Vectors(weights.by_unit.ctypes.data, weights_pitch)
     # In order: what is written past the end of a line is overwritten by the next.
     for line in range(len(seen.counts)):
-        begin = line * windows.line
+        begin = line * windows.line_pitch
         terms = Runs(seen.runs[line].ctypes.data, seen.counts[line], weights.modules * units)
         for n in range(-(-columns // tile)):
             x = min(n * tile, columns - tile)
@@ -69,7 +69,7 @@ def gather(
             multiply(Rows(out, lanes), zeros, left, right, terms, lanes, tile, False)
             if not whole:
                 copy_columns(room.columns, tile, below[first:], windows.across)
-        for number in range(begin + columns * windows.across, begin + windows.line):
+        for number in range(begin + columns * windows.across, begin + windows.line_pitch):
             below[number] = 0.0
 
 

@@ -29,7 +29,7 @@ class Windows(NamedTuple):
 
     Attributes:
         height, width: places of an image.
-        image, line: from an image, and from a line of it, to the next.
+        image_pitch, line_pitch: from an image, and from a line of it, to the next.
         down, across: from a window to the one below, and to the one beside it.
         lines, words: lines of a window, and words of each.
         slices: how many times a window moves across until it has left a line's words behind.
@@ -37,8 +37,8 @@ class Windows(NamedTuple):
 
     height: int
     width: int
-    image: int
-    line: int
+    image_pitch: int
+    line_pitch: int
     down: int
     across: int
     lines: int

@@ -81,7 +81,7 @@ def forward_kernel(windows: Windows, units: int, pairs: bool, channels: int) -> 
                 expand(inputs.frames, image, inputs.numbers, channels, pairs)
                 mark_blank(inputs.numbers, windows, positions, blank)
             else:
-                begin = inputs.ctypes.data + 4 * image * windows.image
+                begin = inputs.ctypes.data + 4 * image * windows.image_pitch
             for y in range(windows.height):
                 for tile in range(tiles):
                     x = min(tile * positions, windows.width - positions)
@@ -157,10 +157,18 @@ def backward_kernel(windows: Windows, units: int, channels: int) -> Any:
                 list_places_there(windows, pitch, blank, places)
                 add_products(begin, windows, room.deltas, places, 1, gradients)
             else:
-                begin = inputs.ctypes.data + 4 * image * windows.image
+                begin = inputs.ctypes.data + 4 * image * windows.image_pitch
                 add_products(begin, windows, room.deltas, places, windows.width, gradients)
             if len(below):
-                gather(room, windows, weights, seen, below[image * windows.image :], columns, units)
+                gather(
+                    room,
+                    windows,
+                    weights,
+                    seen,
+                    below[image * windows.image_pitch :],
+                    columns,
+                    units,
+                )
 
     return compiled(backward, *windows, units, channels)
 

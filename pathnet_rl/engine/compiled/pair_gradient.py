@@ -31,7 +31,7 @@ def pair_windows(image: Any, windows: Windows, window_pairs: Any, there: Any) ->
     """
     for line in range(there.shape[0]):
         for pair in range(there.shape[1]):
-            left = image.ctypes.data + 4 * (line * windows.line + 2 * pair * windows.across)
+            left = image.ctypes.data + 4 * (line * windows.line_pitch + 2 * pair * windows.across)
             # The window of a last place without a neighbour is its own neighbour's.
             apart = windows.across if 2 * pair + 1 < windows.width else 0
             blank = all_zero(left, apart + windows.words)
@@ -51,7 +51,7 @@ def list_pairs_there(
         needed: [height, half], filled: whether a pair is in any line's list.
     """
     (height, half, pitch), padded = room.delta_pairs.shape, room.window_pairs.shape[2]
-    stride = windows.down // windows.line
+    stride = windows.down // windows.line_pitch
     needed[:] = 0
     for line in range(windows.lines):
         count = 0

@@ -38,7 +38,7 @@ def list_places(windows: Windows, pitch: int, places: Listed) -> None:
     for line in range(windows.lines):
         for y in range(windows.height):
             places.runs[line, y, 0] = _first_delta(windows, y) * pitch
-            places.runs[line, y, 1] = y * windows.down + line * windows.line
+            places.runs[line, y, 1] = y * windows.down + line * windows.line_pitch
         places.counts[line] = windows.height
 
 
@@ -49,7 +49,7 @@ def list_places_there(windows: Windows, pitch: int, blank: Any, places: Listed) 
     Args:
         blank: [lines of an image, width], whether windows are.
     """
-    stride = windows.down // windows.line
+    stride = windows.down // windows.line_pitch
     for line in range(windows.lines):
         count = 0
         for y in range(windows.height):
@@ -57,7 +57,7 @@ def list_places_there(windows: Windows, pitch: int, blank: Any, places: Listed) 
                 # Written in any case, overwritten if it does not count: no branch to guess.
                 places.runs[line, count, 0] = (_first_delta(windows, y) + x) * pitch
                 window = y * windows.down + x * windows.across
-                places.runs[line, count, 1] = window + line * windows.line
+                places.runs[line, count, 1] = window + line * windows.line_pitch
                 count += not blank[y * stride + line, x]
         places.counts[line] = count
 
