@@ -5,11 +5,10 @@ Each node reads the data from the same sources: a path must be there on all of t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from collections import deque
 from collections.abc import Generator, Sequence
-from typing import Any
 
 import ray
 import torch
@@ -19,6 +18,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.supervised.experiment import Experiment
 from pathnet_rl.supervised.jobs import Done, Job, do
 from workers.ray_cluster import answer, join
+from workers.ray_tasks import as_they_end
 
 
 def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
@@ -29,15 +29,12 @@ def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done
     """
     if not ray.is_initialized():
         join(os.environ["RAY_ADDRESS"])
-    task: Any = ray.remote(_do_on_node).options(num_cpus=1)
-    waiting, running = deque(jobs), list[ray.ObjectRef[Done]]()
-    side_by_side = experiment.processes or len(jobs)  # Ray starts as many as there are CPUs.
+    calls = [(experiment, job) for job in jobs]
     try:
-        while waiting or running:
-            while waiting and len(running) < side_by_side:
-                running.append(task.remote(experiment, waiting.popleft()))
-            finished, running = ray.wait(running, num_returns=1)
-            yield answer(finished[0])
+        with contextlib.closing(as_they_end(_do_on_node, calls, experiment.processes)) as tasks:
+            for ended in tasks:
+                for _, reference in ended:
+                    yield answer(reference)
     except RayTaskError:
         raise  # What went wrong in a job, and nobody foresaw.
     except RayError as error:
@@ -45,10 +42,6 @@ def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done
         raise UserError(
             f"ray gave up a job ({reason}); finished seeds are kept, and the same command goes on"
         ) from error
-    finally:
-        for reference in running:
-            # Not by force: ray misses some of those cancellations, and may end this process by another.
-            ray.cancel(reference)
 
 
 def _do_on_node(experiment: Experiment, job: Job) -> Done:
