@@ -113,6 +113,7 @@ def _work(
             if stop.requested and not assignment.stop.exists():
                 screen.note("stopping: every run finishes its rollout and is saved")
                 assignment.stop.touch()
+    stop.leave()
     if assignment.stop.exists():
         assignment.stop.unlink()
         raise Interrupted

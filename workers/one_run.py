@@ -10,7 +10,7 @@ import torch
 
 from pathnet_rl import engine
 from pathnet_rl.comparison.experiment import Member, MemberFolder
-from pathnet_rl.comparison.progress import ProgressFile
+from pathnet_rl.comparison.progress import ProgressFile, read_progress
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
 from pathnet_rl.report import summarise, write_report
@@ -61,7 +61,7 @@ def _learn(member: Member, assignment: Assignment, stop_requested: Callable[[], 
         if resumed:
             folder.note_resumption()
         display = ProgressFile(member, assignment.start)
-        display.write(0)
+        display.write(read_progress(member.path)[0])
         results = run(
             config, folder, lambda arm: SerialCrew(config, arm, grid), display, stop_requested
         )

@@ -76,7 +76,8 @@ def _last_words(member: Member, status: int | None) -> str:
         said = []
     if said:
         return f"{said[-1].strip()} ({member.log})"
-    return f"its process died (exit status {status}), perhaps for want of memory: fewer --processes may help"
+    how = f"signal {-status}" if status is not None and status < 0 else f"exit status {status}"
+    return f"its process died ({how}), perhaps for want of memory; fewer --processes may help"
 
 
 def _work(member: Member, assignment: Assignment, outcome: Connection) -> None:
