@@ -1,9 +1,10 @@
-"""Members in processes of this machine: the runs of one process, errors by name, and nothing goes on alone."""
+"""Members in processes of this machine: the runs of one process, and nothing that goes on alone."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from pathnet_rl.comparison.experiment import Comparison, Member
@@ -31,6 +32,11 @@ def endless(folder: Path, seeds: int) -> tuple[Comparison, list[Member]]:
     return given, list(given.members())
 
 
+def number_of(child: BaseProcess) -> int:
+    """Processes are numbered as they are begun."""
+    return int(child.name.rpartition("-")[2])
+
+
 def test_told_to_stop_all_save_and_no_more_are_begun(tmp_path: Path) -> None:
     given, members = endless(tmp_path, 3)
     ended: list[Outcome] = []
@@ -55,8 +61,7 @@ def test_a_process_that_dies_is_an_error_of_its_member_and_the_others_go_on(tmp_
     for some in learn_here([doomed, *given.members()], assignment(given), 2):
         ended += some
         if not killed and read_progress(doomed.path)[0]:
-            first = min(multiprocessing.active_children(), key=lambda child: child.name)
-            first.kill()
+            min(multiprocessing.active_children(), key=number_of).kill()
             killed = True
     errors = {outcome.member.path: outcome.error for outcome in ended}
     assert len(errors) == 3

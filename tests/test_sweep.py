@@ -65,7 +65,7 @@ def test_draws_lie_between_their_bounds_and_a_logarithm_is_as_likely_as_another(
     assert 0.9e-2 < max(rates) <= 1e-2
     # 400 draws, half of them below the bounds' geometric mean: five deviations of 10 either way.
     assert abs(sum(rate < 1e-3 for rate in rates) - 200) < 50
-    assert 0.9 <= min(discounts)
+    assert min(discounts) >= 0.9
     assert max(discounts) <= 0.99
 
 
