@@ -7,7 +7,7 @@ from typing import Any
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.comparison.experiment import Comparison
-from pathnet_rl.config import EvolutionConfig, ReplayConfig
+from pathnet_rl.config import EvolutionConfig, LearningConfig, ReplayConfig
 from tests.support import tiny_config
 from workers.one_run import Assignment
 
@@ -21,6 +21,7 @@ def small_comparison(folder: Path, agent_steps: int = 600, **changes: Any) -> Co
         arms=(Arm.PATHNET, Arm.INDEPENDENT),
         agent_steps=(agent_steps,),
         evolution=EvolutionConfig(population=3, episodes=1, rivals=1),
+        learning=LearningConfig(rollout_steps=16, environments=4),
         evaluation=ReplayConfig(episodes=2, most_steps=50),
         engine="torch",
     )
