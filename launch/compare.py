@@ -136,7 +136,11 @@ def _note(outcome: Outcome, screen: Screen, tally: Tally, failed: dict[str, str]
 def _crew(
     comparison: Comparison, members: Sequence[Member], assignment: Assignment
 ) -> Generator[list[Outcome]]:
-    """Those who learn the members: processes of this machine, or the cluster that RAY_ADDRESS names."""
+    """Those who learn the members: processes of this machine, the cluster that RAY_ADDRESS names, or Tune."""
+    if comparison.tune:
+        from workers.ray_tune import learn_with_tune
+
+        return learn_with_tune(members, assignment, comparison.processes)
     if os.environ.get("RAY_ADDRESS"):
         from workers.ray_runs import learn_on_cluster
 

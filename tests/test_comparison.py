@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +80,7 @@ def test_a_control_that_does_not_transfer_has_no_budget_for_the_first_task(tmp_p
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(
-    tmp_path: Path, changes: dict[str, object], says: str
+    tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(UserError, match=says) as refused:
         small_comparison(tmp_path, **changes)
@@ -171,7 +173,7 @@ def test_a_member_that_is_told_to_stop_saves_and_goes_on_from_there(tmp_path: Pa
     done = [0]
     for _ in range(2):
         looks = iter((False, False))
-        assert learn(member, assignment(given), lambda looks=looks: next(looks, True)).stopped
+        assert learn(member, assignment(given), functools.partial(next, looks, True)).stopped
         assert not member.finished()
         done.append(read_progress(member.path)[0])
     assert done == sorted(set(done))

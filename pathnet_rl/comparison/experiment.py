@@ -51,6 +51,8 @@ class Comparison(Settings):
     """Episodes of a random policy in each game, to compare with."""
     processes: int | None = Field(None, ge=1)
     """Runs side by side, a CPU each; one per CPU when not given."""
+    tune: bool = False
+    """Let Ray Tune say when which run is learned, and keep its own tables in runs/<name>/tune."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -204,6 +206,7 @@ class ComparisonFolder(Folder[Comparison]):
             "sweep_seed",
             "random_episodes",
             "processes",
+            "tune",
             "base.arms",
             "base.tasks",
             *(f"base.{name}" for name in MAY_CHANGE),
