@@ -33,6 +33,8 @@ from pathnet_rl.transfer import Interrupted
 from workers.one_run import Assignment, Outcome
 
 PROGRAM = "python -m launch.compare"
+MOST_NAMES = 5
+"""Of failed runs, in the last line; each has had a line of its own."""
 
 
 class Options(Comparison):
@@ -70,9 +72,11 @@ def compare(comparison: Comparison, console: Console) -> None:
     finally:
         folder.close()
     if failed:
+        more = f" and {len(failed) - MOST_NAMES} more" if len(failed) > MOST_NAMES else ""
+        names = ", ".join(list(failed)[:MOST_NAMES]) + more
         raise UserError(
-            f"{len(failed)} of {len(members)} runs failed ({', '.join(failed)}); what they learned is kept,"
-            " and the same command tries them again"
+            f"{len(failed)} of {len(members)} runs failed ({names}); what they learned is kept, and the"
+            " same command tries them again"
         )
 
 
@@ -239,7 +243,11 @@ def _cell(value: float | None) -> str:
 def main() -> None:
     """The command line: `python -m launch.compare PRESET [options]`."""
     console = terminal()
-    presets = {name: (text, Options(base=run)) for name, (text, run) in PRESETS.items()}
+    presets = {
+        # A comparison's folder holds folders of runs, and is not that of the preset's own run.
+        name: (text, Options(base=run.model_copy(update={"name": f"compare-{name}"})))
+        for name, (text, run) in PRESETS.items()
+    }
     try:
         options = from_presets(presets, PROGRAM, __doc__)
         compare(Comparison.model_validate(options.model_dump(mode="json")), console)

@@ -201,7 +201,7 @@ def test_a_killed_command_goes_on_and_ctrl_c_saves_all(tmp_path: Path) -> None:
     # Started at once: the members of the one that was killed are still saving.
     killed_at = steps()
     process = start_and_wait(killed_at)
-    os.kill(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to every process.
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors == ""

@@ -9,6 +9,7 @@ import signal
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
@@ -34,8 +35,7 @@ def learn_here(
     A process that dies is its own member's error. When this is closed or interrupted, all are ended at once.
     """
     context = multiprocessing.get_context("forkserver")
-    # Members are forked from one process that has loaded the libraries; by itself each would take seconds.
-    context.set_forkserver_preload(["workers.one_run", "torch.utils.tensorboard"])
+    _start_fork_server()
     side_by_side = processes or len(os.sched_getaffinity(0))
     waiting, running = deque(members), list[_Running]()
     try:
@@ -57,6 +57,17 @@ def learn_here(
             one.process.join()
 
 
+def _start_fork_server() -> None:
+    """Start what members are forked from: it has loaded the libraries, for which each would take seconds."""
+    forkserver.set_forkserver_preload(["workers.one_run", "torch.utils.tensorboard"])
+    # Ctrl-C reaches all processes of a terminal; members inherit that it is ignored, from their beginning.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _outcome(one: _Running) -> Outcome:
     """What a process that has ended said of its member, or how it died."""
     one.process.join()
@@ -70,14 +81,14 @@ def _outcome(one: _Running) -> Outcome:
 
 
 def _last_words(member: Member, status: int | None) -> str:
+    if status is not None and status < 0:
+        how = f"signal {-status}"
+        return f"its process died ({how}), perhaps for want of memory; fewer --processes may help"
     try:
         said = [line for line in member.log.read_text().splitlines() if line.strip()]
     except OSError:
         said = []
-    if said:
-        return f"{said[-1].strip()} ({member.log})"
-    how = f"signal {-status}" if status is not None and status < 0 else f"exit status {status}"
-    return f"its process died ({how}), perhaps for want of memory; fewer --processes may help"
+    return f"{said[-1].strip() if said else f'exit status {status}'} ({member.log})"
 
 
 def _work(member: Member, assignment: Assignment, outcome: Connection) -> None:
