@@ -171,6 +171,7 @@ def _sum_up(
             unreadable[member.name] = str(error)
             console.print(f"{member.name}: failed: {error}", soft_wrap=True)
     if rows:
+        console.print("summing up; in new games a random policy plays, to compare with")
         files = write_results(comparison, there, rows)
         print_tables(console, lines_of(rows))
         console.print("\nLook at:")

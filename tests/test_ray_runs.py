@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+
+import pytest
+from ray.cluster_utils import Cluster
 
 from pathnet_rl.comparison.progress import read_progress
 from tests.small_comparison import assignment, small_comparison
+from tests.support import ROOT
 from workers.one_run import Assignment, Outcome, learn
 from workers.ray_runs import learn_on_cluster
 
@@ -63,3 +72,42 @@ def test_a_folder_that_a_node_does_not_see_is_one_line(ray_cluster: None, tmp_pa
     assert error.endswith(
         f"there is no {nowhere.stop.parent}; give --folder as a path that all nodes share"
     )
+
+
+@pytest.mark.slow
+def test_ctrl_c_on_a_cluster_saves_what_its_nodes_learn(tmp_path: Path) -> None:
+    arguments = [
+        "cartpole", "--folder", str(tmp_path), "--name", "cluster", "--seeds", "3", "--engine", "torch",
+        "--arms", "independent", "--agent-steps", "100000000", "--checkpoint-seconds", "1000",
+    ]  # fmt: skip
+    command = [
+        # A shell's background jobs, such as these tests may be, ignore interrupts and hand that down.
+        "env", "--default-signal=INT", sys.executable, "-m", "launch.compare", *arguments,
+    ]  # fmt: skip
+    folder = tmp_path / "cluster" / "CartPole_to_CartPole" / "default"
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
+    try:
+        cluster.add_node(num_cpus=1)
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True, env={**os.environ, "RAY_ADDRESS": cluster.address},
+        )  # fmt: skip
+        until = time.monotonic() + 120
+        while sum(read_progress(path)[0] > 0 for path in folder.glob("seed-*")) < 2:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    finally:
+        cluster.shutdown()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert f"To go on: python -m launch.compare {' '.join(arguments)}" in output
+    begun = sorted(folder.glob("seed-*"))
+    assert len(begun) == 2
+    for path in begun:
+        saved = sorted((path / "checkpoints" / "independent").iterdir())
+        assert len(saved) == 2  # The beginning, and what Ctrl-C saved.

@@ -40,6 +40,7 @@ class Comparison(Settings):
     seeds: int = Field(3, ge=1)
     """Seeds of each pair in each setting."""
     first_seed: int = Field(0, ge=0)
+    """The first of them; the others follow it."""
     sweep: tuple[str, ...] = ()
     """An option and its values, learning.learning-rate=7e-4,1.5e-3, or a space to draw from,
     learning.learning-rate=loguniform:1e-4:1e-2 (uniform, integers). Every arm gets the same settings."""
@@ -62,6 +63,7 @@ class Comparison(Settings):
             )
         if self.base.device != "cpu":
             raise UserError("the runs of a comparison learn on a CPU each; leave out --device")
+        settings = self.settings
         pairs: dict[str, str] = {}
         for pair in self.sequences:
             label = pair_label(pair)
@@ -72,7 +74,7 @@ class Comparison(Settings):
                     else f"the pair {pair} is named twice"
                 )
             pairs[label] = pair
-            for setting in self.settings:
+            for setting in settings:
                 self._run(pair, setting, self.first_seed)
         return self
 
