@@ -10,7 +10,7 @@ CODE := pathnet_rl workers launch tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup atari-transfer cartpole mnist cifar-svhn pong test lint format bench tensorboard picture clean
+.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare pong test lint format bench tensorboard picture clean
 
 help: ## List the targets
 	@echo "PathNet on A3C. Targets:"
@@ -32,6 +32,9 @@ mnist: $(STAMP) ## Serial PathNet on pairs of MNIST digits, beside its controls
 
 cifar-svhn: $(STAMP) ## Serial PathNet on CIFAR-10 and SVHN, beside its controls
 	$(BIN)/python -m launch.supervised cifar-svhn $(ARGS)
+
+compare: $(STAMP) ## Compare arms: pairs of games x seeds x settings, many runs side by side
+	$(BIN)/python -m launch.compare $(or $(PRESET),laptop) $(ARGS)
 
 pong: $(STAMP) ## Learn Pong from scratch with 64 pathways (half an hour on 2 cores)
 	$(BIN)/python -m launch.train pong $(ARGS)

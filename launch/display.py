@@ -22,14 +22,13 @@ def terminal(file: IO[str] | None = None, width: int | None = None) -> Console:
     return Console(file=file, width=width, markup=False, highlight=False)
 
 
-class Display:
-    """A `crew.Display`; use it as a context so that the terminal is left in order."""
+class Screen:
+    """A panel that is kept up to date, or a line now and then; use it as a context."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
         self._next_line = 0.0
-        self._shown: tuple[object, int] | None = None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -49,15 +48,22 @@ class Display:
         """Say something that stays."""
         self._console.print(line, soft_wrap=True)
 
+    def show(self, panel: Table, line: str, at_once: bool) -> None:
+        """Show the panel, or the line if it is time for one (or at once)."""
+        if self._live is not None:
+            self._live.update(panel)
+        elif time.monotonic() >= self._next_line or at_once:
+            self._next_line = time.monotonic() + PLAIN_SECONDS
+            self.note(line)
+
+
+class Display(Screen):
+    """A `crew.Display`."""
+
     def update(self, progress: Progress) -> None:
         """Show where the run stands."""
-        if self._live is not None:
-            self._live.update(_panel(progress))
-            return
         done = progress.agent_steps >= progress.budget
-        if time.monotonic() >= self._next_line or done:
-            self._next_line = time.monotonic() + PLAIN_SECONDS
-            self.note(plain_line(progress))
+        self.show(_panel(progress), plain_line(progress), done)
 
 
 def plain_line(progress: Progress) -> str:
@@ -73,9 +79,14 @@ def plain_line(progress: Progress) -> str:
 
 def time_left(progress: Progress) -> str:
     """The time left in the task at the present rate, as h:mm:ss."""
-    if progress.rate <= 0:
+    return clock(progress.budget - progress.agent_steps, progress.rate)
+
+
+def clock(agent_steps: int, rate: float) -> str:
+    """How long so many agent steps take, as h:mm:ss."""
+    if rate <= 0:
         return "?"
-    seconds = int((progress.budget - progress.agent_steps) / progress.rate)
+    seconds = int(agent_steps / rate)
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 

@@ -40,6 +40,11 @@ class StopSignal:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
 
+    def leave(self) -> None:
+        """Let SIGINT and SIGTERM end the program at once again."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
         signal.signal(number, signal.default_int_handler)

@@ -27,6 +27,10 @@ class Owner(IntEnum):
     """The order of a task's images, one stream a task: the same in all arms."""
     FINALISTS = 5
     """Finalists' actions and environments, one stream a task: the same for all finalists of it."""
+    SETTINGS = 6
+    """The settings that a comparison draws: the same for all arms."""
+    RANDOM_POLICY = 7
+    """Actions and environments of a policy that learns nothing: the same for all games."""
 
 
 def seed_sequence(seed: int, arm: Arm, owner: Owner, *key: int) -> np.random.SeedSequence:

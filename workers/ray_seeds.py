@@ -5,11 +5,10 @@ Each node reads the data from the same sources: a path must be there on all of t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from collections import deque
 from collections.abc import Generator, Sequence
-from typing import Any
 
 import ray
 import torch
@@ -19,6 +18,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.supervised.experiment import Experiment
 from pathnet_rl.supervised.jobs import Done, Job, do
 from workers.ray_cluster import answer, join
+from workers.ray_tasks import as_they_end
 
 
 def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
@@ -30,15 +30,16 @@ def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done
     joined = not ray.is_initialized()
     if joined:
         join(os.environ["RAY_ADDRESS"])
-    task: Any = ray.remote(_do_on_node).options(num_cpus=1)
-    waiting, running = deque(jobs), list[ray.ObjectRef[Done]]()
+    calls = [(experiment, job) for job in jobs]
     try:
-        while waiting or running:
-            # No more than run: to cancel a task that waits may end this process (a check of ray's own).
-            while waiting and len(running) < (experiment.processes or _cpus()):
-                running.append(task.remote(experiment, waiting.popleft()))
-            finished, running = ray.wait(running, num_returns=1)
-            yield answer(finished[0])
+        with contextlib.closing(as_they_end(_do_on_node, calls, experiment.processes)) as tasks:
+            try:
+                for ended in tasks:
+                    for _, reference in ended:
+                        yield answer(reference)
+            finally:
+                if joined:
+                    ray.shutdown()  # What runs for nobody is ended.
     except RayTaskError:
         raise  # What went wrong in a job, and nobody foresaw.
     except RayError as error:
@@ -46,18 +47,6 @@ def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done
         raise UserError(
             f"ray gave up a job ({reason}); finished seeds are kept, and the same command goes on"
         ) from error
-    finally:
-        if joined:
-            ray.shutdown()  # What runs for nobody is ended.
-        else:
-            for reference in running:
-                # Not by force: ray misses some of those cancellations, and may end this process by another.
-                ray.cancel(reference)
-
-
-def _cpus() -> int:
-    """Those of the cluster, which may grow meanwhile; one at least, for which ray would wait."""
-    return max(1, int(ray.cluster_resources().get("CPU", 0)))
 
 
 def _do_on_node(experiment: Experiment, job: Job) -> Done:

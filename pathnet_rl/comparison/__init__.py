@@ -1,0 +1,1 @@
+"""Comparisons: pairs of games x arms x seeds x settings, made of ordinary runs."""

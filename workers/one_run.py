@@ -1,0 +1,73 @@
+"""One member of a comparison, learned by the serial twin where this is called: an ordinary run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pathnet_rl import engine
+from pathnet_rl.comparison.experiment import Member, MemberFolder
+from pathnet_rl.comparison.progress import ProgressFile, read_progress
+from pathnet_rl.errors import UserError
+from pathnet_rl.grid import build_grid
+from pathnet_rl.report import summarise, write_report
+from pathnet_rl.transfer import Interrupted, run
+from workers.serial import SerialCrew
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What those who learn members are told: in which start, and which file tells all to stop.
+
+    A file, since whoever learns may be on another machine: members and this lie on the same disk.
+    """
+
+    start: str
+    stop: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a member ended: finished, stopped (it has saved and can be gone on with), or failed."""
+
+    member: Member
+    stopped: bool = False
+    error: str | None = None
+
+
+def learn(
+    member: Member, assignment: Assignment, stop_requested: Callable[[], bool] = lambda: False
+) -> Outcome:
+    """Learn a member from wherever it was left, until it is finished, fails or is asked to stop."""
+    if stop_requested() or assignment.stop.exists():
+        return Outcome(member, stopped=True)
+    try:
+        return _learn(member, assignment, lambda: stop_requested() or assignment.stop.exists())
+    except UserError as error:
+        return Outcome(member, error=str(error))
+
+
+def _learn(member: Member, assignment: Assignment, stop_requested: Callable[[], bool]) -> Outcome:
+    config = member.config
+    torch.set_num_threads(1)
+    grid = build_grid(config)
+    engine.check(config, grid)
+    folder = MemberFolder(config)
+    resumed = folder.open()
+    try:
+        if resumed:
+            folder.note_resumption()
+        display = ProgressFile(member, assignment.start)
+        display.write(read_progress(member.path)[0])
+        results = run(
+            config, folder, lambda arm: SerialCrew(config, arm, grid), display, stop_requested
+        )
+        write_report(config, folder, summarise(config, folder, results))
+    except Interrupted:
+        return Outcome(member, stopped=True)
+    finally:
+        folder.close()
+    return Outcome(member)

@@ -1,0 +1,54 @@
+"""The members of a comparison as tasks on a ray cluster, a CPU each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Generator, Sequence
+
+import ray
+from ray.exceptions import RayError
+
+from pathnet_rl.comparison.experiment import Member
+from workers.one_run import Assignment, Outcome, learn
+from workers.ray_cluster import answer, join
+from workers.ray_tasks import as_they_end
+
+SECONDS = 1.0
+"""Between two looks, if nobody ends in between."""
+
+
+def learn_on_cluster(
+    members: Sequence[Member], assignment: Assignment, side_by_side: int | None
+) -> Generator[list[Outcome]]:
+    """Those who have ended, at least once a second. Told to stop, members save, also those that had to wait.
+
+    Raises:
+        UserError: there is no cluster at RAY_ADDRESS.
+    """
+    if not ray.is_initialized():
+        join(os.environ["RAY_ADDRESS"])
+    calls = [(member, assignment) for member in members]
+    with contextlib.closing(as_they_end(_learn_on_node, calls, side_by_side, SECONDS)) as tasks:
+        for ended in tasks:
+            yield [_outcome(members[number], reference) for number, reference in ended]
+
+
+def _outcome(member: Member, reference: ray.ObjectRef[Outcome]) -> Outcome:
+    try:
+        outcome: Outcome = answer(reference)
+    except RayError as error:  # Its node is gone, or something went wrong that nobody foresaw.
+        said = [line for line in str(error).splitlines() if line.strip()]
+        return Outcome(member, error=said[-1].strip() if said else type(error).__name__)
+    return outcome
+
+
+def _learn_on_node(member: Member, assignment: Assignment) -> Outcome:
+    if assignment.stop.parent.is_dir():
+        return learn(member, assignment)
+    return Outcome(
+        member,
+        error=f"on {socket.gethostname()}: there is no {assignment.stop.parent}; give --folder as a path"
+        " that all nodes share",
+    )

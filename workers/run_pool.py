@@ -1,0 +1,118 @@
+"""The members of a comparison in processes of this machine: each has one of its own, on one CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+
+from pathnet_rl.comparison.experiment import Member
+from workers.one_run import Assignment, Outcome, learn
+
+SECONDS = 1.0
+"""Between two looks, if nobody ends in between."""
+
+
+@dataclass(frozen=True)
+class _Running:
+    member: Member
+    process: ForkServerProcess
+    outcome: Connection
+
+
+def learn_here(
+    members: Sequence[Member], assignment: Assignment, processes: int | None
+) -> Generator[list[Outcome]]:
+    """Those who have ended, at least once a second; no more are begun once all are told to stop.
+
+    A process that dies is its own member's error. When this is closed or interrupted, all are ended at once.
+    """
+    context = multiprocessing.get_context("forkserver")
+    _start_fork_server()
+    side_by_side = processes or len(os.sched_getaffinity(0))
+    waiting, running = deque(members), list[_Running]()
+    try:
+        while running or (waiting and not assignment.stop.exists()):
+            while waiting and len(running) < side_by_side and not assignment.stop.exists():
+                member = waiting.popleft()
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(member, assignment, sender))
+                process.start()
+                sender.close()
+                running.append(_Running(member, process, receiver))
+            ended = set(wait([one.process.sentinel for one in running], SECONDS))
+            over = [one for one in running if one.process.sentinel in ended]
+            running = [one for one in running if one.process.sentinel not in ended]
+            yield [_outcome(one) for one in over]
+    finally:
+        for one in running:
+            one.process.kill()
+            one.process.join()
+
+
+def _start_fork_server() -> None:
+    """Start what members are forked from: it has loaded the libraries, for which each would take seconds."""
+    forkserver.set_forkserver_preload(["workers.one_run", "torch.utils.tensorboard"])
+    # Ctrl-C reaches all processes of a terminal; members inherit that it is ignored, from their beginning.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _outcome(one: _Running) -> Outcome:
+    """What a process that has ended said of its member, or how it died."""
+    one.process.join()
+    try:
+        outcome: Outcome = one.outcome.recv()
+        return outcome
+    except EOFError:
+        return Outcome(one.member, error=_last_words(one.member, one.process.exitcode))
+    finally:
+        one.outcome.close()
+
+
+def _last_words(member: Member, status: int | None) -> str:
+    if status is not None and status < 0:
+        how = f"signal {-status}"
+        return f"its process died ({how}), perhaps for want of memory; fewer --processes may help"
+    try:
+        said = [line for line in member.log.read_text().splitlines() if line.strip()]
+    except OSError:
+        said = []
+    return f"{said[-1].strip() if said else f'exit status {status}'} ({member.log})"
+
+
+def _work(member: Member, assignment: Assignment, outcome: Connection) -> None:
+    """What a process does: learn its member; on SIGTERM, or if its parent is gone, save and stop."""
+    told: list[int] = []
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent says when to stop.
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    parent = multiprocessing.parent_process()
+    _write_to_log(member)
+
+    def stop_requested() -> bool:
+        return bool(told) or (parent is not None and not parent.is_alive())
+
+    ended = learn(member, assignment, stop_requested)
+    with contextlib.suppress(BrokenPipeError):  # The parent is gone. What was learned is saved.
+        outcome.send(ended)
+    if not member.log.stat().st_size:
+        member.log.unlink()
+
+
+def _write_to_log(member: Member) -> None:
+    """Whatever is printed from here on, by libraries and by an error too, goes beside the run folder."""
+    member.path.parent.mkdir(parents=True, exist_ok=True)
+    log = os.open(member.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
