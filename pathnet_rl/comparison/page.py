@@ -1,0 +1,278 @@
+"""The page: what a sceptic wants to know of these runs, from the verdict down to the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pathnet_rl.arms import SWITCHES
+from pathnet_rl.comparison import definitions, html
+from pathnet_rl.comparison.html import Cell
+from pathnet_rl.comparison.measures import CONTROL, ArmMeasures
+from pathnet_rl.comparison.path_maps import lineage_notes, path_maps
+from pathnet_rl.comparison.pictures import Picture
+from pathnet_rl.comparison.random_policy import Key
+from pathnet_rl.comparison.replicates import Group
+from pathnet_rl.comparison.runs import NotIncluded, Record
+from pathnet_rl.comparison.summary import Whole
+from pathnet_rl.comparison.words import command_of, number, spread_of, value_of
+from pathnet_rl.envs.registry import short_name
+from pathnet_rl.intervals import Interval
+
+OTHERS = tuple(name for name in definitions.DEFINITIONS if name not in ("relative_area", "speedup"))
+"""Measures that the second table has."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that a report says.
+
+    Attributes:
+        random: the random policy's return and where it comes from. silent: why some of them are unknown.
+        pictures: see `pictures.py`. files: what lies beside the page.
+    """
+
+    groups: Sequence[Group]
+    records: Sequence[Record]
+    left_out: Sequence[NotIncluded]
+    measures: Sequence[ArmMeasures]
+    wholes: Sequence[Whole]
+    random: Mapping[Key, tuple[float | None, str]]
+    silent: Sequence[str]
+    pictures: Sequence[Picture]
+    files: Sequence[str]
+
+
+def write(content: Content) -> str:
+    """The whole page."""
+    folders = {record.folder for record in content.records}
+    seeds = {record.seed for record in content.records}
+    groups = f"{len(content.groups)} group{'s' * (len(content.groups) != 1)} of replicates"
+    body = [
+        html.paragraph(
+            f"{len(folders)} run{'s' * (len(folders) != 1)} in {groups}, seeds"
+            f" {', '.join(str(seed) for seed in sorted(seeds))}. Every comparison is with the arm"
+            f" {CONTROL.value}, which learns each task from scratch, with equal options and budgets."
+        )
+    ]
+    sections = [
+        ("verdict", "Relative areas", _verdict(content)),
+        ("curves", "Learning curves", _pictures(content, "curves", definitions.BANDS)),
+        ("seeds", "Seed by seed", _seed_by_seed(content)),
+        ("measures", "Other measures", _other_measures(content)),
+        ("matrix", "Transfer matrix", _pictures(content, "matrix", MATRIX)),
+        ("paths", "Paths and reuse", _paths(content)),
+        ("definitions", "Definitions", _definitions(content)),
+        ("commands", "Commands and commits", _commands(content)),
+    ]
+    shown = [section for section in sections if section[2]]
+    body += _left_out(content.left_out)
+    body.append(html.contents((anchor, title) for anchor, title, _ in shown))
+    for anchor, title, lines in shown:
+        body += [html.heading(2, title, anchor), *lines]
+    return html.page("PathNet beside its controls", body)
+
+
+MATRIX = (
+    "Relative area on the target (column) after the source (row): above 1, in blue, is better than"
+    " learning it from scratch. An empty field was not measured."
+)
+
+
+def _left_out(left_out: Sequence[NotIncluded]) -> list[str]:
+    if not left_out:
+        return []
+    lines = html.items(str(each) for each in left_out)
+    return [f'<div class="warning">{lines}</div>']
+
+
+def _verdict(content: Content) -> list[str]:
+    """The table that says how much was gained, first over all tasks, then task by task."""
+    lines = [html.paragraph(definitions.DEFINITIONS["relative_area"].words, "note")]
+    labelled = any(group.label for group in content.groups)
+    rows: list[html.Row] = []
+    for whole in content.wholes:
+        start = "later tasks" if whole.transfer else "from scratch"
+        tasks = f"{whole.tasks} of them" if whole.tasks > 1 else "one of them"
+        if whole.without:
+            tasks += f"; without {', '.join(whole.without)}"
+        interval = whole.relative_area
+        rows.append(
+            [start, *([whole.label] * labelled), whole.arm.value,
+             Cell(value_of(interval), spread_of(interval)), tasks]
+        )  # fmt: skip
+    if rows:
+        overall: html.Row = [
+            "tasks",
+            *(["setting"] * labelled),
+            "arm",
+            Cell("interquartile mean"),
+            "how many",
+        ]
+        lines += [html.heading(3, "All tasks together"), html.table(overall, rows)]
+    first: list[int] = []
+    last = None
+    rows = []
+    for m in content.measures:
+        if m.task == 0 and len(m.group.tasks) > 1 and not len(m.pairs):
+            continue
+        if (place := (id(m.group), m.task)) != last:
+            first.append(len(rows))
+        rows.append(
+            [*_place(m, labelled, place != last), m.arm.value,
+             *(Cell(value_of(i), spread_of(i)) for i in
+               (m.intervals["relative_area"], m.intervals["speedup"], m.intervals["area"])),
+             Cell(number(m.random))]
+        )  # fmt: skip
+        last = place
+    header: html.Row = [*_place_header(labelled), "arm", Cell("relative area"), Cell("plain ratio"),
+              Cell("area"), Cell("random policy")]  # fmt: skip
+    return [*lines, html.heading(3, "Task by task"), html.table(header, rows, first)]
+
+
+def _place_header(labelled: bool) -> list[str]:
+    return ["source", "target", *(["setting"] * labelled)]
+
+
+def _place(m: ArmMeasures, labelled: bool, shown: bool = True) -> list[str]:
+    """Where a row belongs; said once a block."""
+    words = [m.group.source(m.task), m.group.target(m.task), *([m.group.label] * labelled)]
+    return words if shown else [""] * len(words)
+
+
+def _seed_by_seed(content: Content) -> list[str]:
+    rows: list[html.Row] = []
+    first: list[int] = []
+    last = None
+    labelled = any(group.label for group in content.groups)
+    seeds = sorted({record.seed for record in content.records})
+    for m in content.measures:
+        if (place := (id(m.group), m.task)) != last:
+            first.append(len(rows))
+        mine = {seed.record.seed: seed.values for seed in m.seeds}
+        cells = [
+            Cell(number(mine[seed]["area"]), f"relative {number(mine[seed]['relative_area'])}")
+            if seed in mine
+            else Cell("")
+            for seed in seeds
+        ]
+        rows.append([*_place(m, labelled, place != last), m.arm.value, *cells])
+        last = place
+    header: html.Row = [*_place_header(labelled), "arm", *(Cell(f"seed {seed}") for seed in seeds)]
+    words = (
+        "Area under the curve, and below it the relative area to the control with the same seed. All other"
+        " measures of each seed are in measures.csv."
+    )
+    return [html.paragraph(words, "note"), html.table(header, rows, first)]
+
+
+def _other_measures(content: Content) -> list[str]:
+    labelled = any(group.label for group in content.groups)
+    shown = [
+        name for name in OTHERS if any(m.intervals[name] is not None for m in content.measures)
+    ]
+    header: html.Row = [*_place_header(labelled), "arm",
+              *(Cell(definitions.DEFINITIONS[name].title) for name in shown)]  # fmt: skip
+    rows: list[html.Row] = []
+    first: list[int] = []
+    last = None
+    for m in content.measures:
+        if (place := (id(m.group), m.task)) != last:
+            first.append(len(rows))
+        cells = [_measure_cell(m, name, m.intervals[name]) for name in shown]
+        rows.append([*_place(m, labelled, place != last), m.arm.value, *cells])
+        last = place
+    return [html.paragraph(definitions.INTERVALS, "note"), html.table(header, rows, first)]
+
+
+def _measure_cell(m: ArmMeasures, name: str, interval: Interval | None) -> Cell:
+    text, small = value_of(interval), spread_of(interval)
+    if name == "steps_to_threshold" and m.censored:
+        text, small = f">= {text}", f"{small}; {m.censored} censored"
+    return Cell(text, small)
+
+
+def _pictures(content: Content, kind: str, words: str) -> list[str]:
+    shown = [picture for picture in content.pictures if picture.kind == kind]
+    if not shown:
+        return []
+    return [html.paragraph(words, "note"), html.figures(_inside(picture) for picture in shown)]
+
+
+def _inside(picture: Picture) -> str:
+    natural = picture.kind != "curves"
+    return html.picture(picture.figure, picture.caption, picture.words, natural)
+
+
+def _paths(content: Content) -> list[str]:
+    """The lowest seed of each arm that evolves or freezes is shown, the others on demand."""
+    lines = [html.paragraph(definitions.REUSE, "note"), _reuse_table(content.records)]
+    maps = [picture for picture in content.pictures if picture.kind == "paths"]
+    if not maps:
+        return []
+    lines.append(html.figures(_inside(picture) for picture in maps if picture.first))
+    others = [picture for picture in maps if not picture.first]
+    if others:
+        lines.append(
+            html.details(f"{len(others)} other seeds", [html.figures(map(_inside, others))])
+        )
+    notes = [
+        f"{record.folder.name}, {record.arm.value}: {note}"
+        for record in content.records
+        if SWITCHES[record.arm].evolve
+        for note in lineage_notes(record)
+    ]
+    if notes:
+        lines += [html.heading(3, "Lineages and activity genes"), html.items(notes)]
+    return lines
+
+
+def _reuse_table(records: Iterable[Record]) -> str:
+    rows: list[html.Row] = [
+        [record.folder.name, record.arm.value, each.name,
+         Cell(str(each.frozen_before)), Cell(str(each.reused))]
+        for record in records
+        if SWITCHES[record.arm].freeze
+        for each in path_maps(record)
+        if each.frozen_before
+    ]  # fmt: skip
+    header: html.Row = ["run", "arm", "task", Cell("frozen before"), Cell("reused")]
+    return html.details("Reuse in numbers", [html.table(header, rows)]) if rows else ""
+
+
+def _definitions(content: Content) -> list[str]:
+    terms = [(each.title, each.words) for each in definitions.DEFINITIONS.values()]
+    terms += [("intervals", definitions.INTERVALS), ("all tasks together", definitions.AGGREGATE),
+              ("random policy", definitions.RANDOM)]  # fmt: skip
+    rows: list[html.Row] = [
+        [short_name(name), protocol if name.startswith("ALE/") else "", Cell(number(value)), origin]
+        for (name, protocol), (value, origin) in content.random.items()
+    ]
+    header: html.Row = ["task", "protocol", Cell("random policy's return"), "from"]
+    lines = [html.definitions(terms), html.table(header, rows)]
+    if content.silent:
+        lines.append(
+            html.items(f"the random policy was not played on {why}" for why in content.silent)
+        )
+    return lines
+
+
+def _commands(content: Content) -> list[str]:
+    lines = [html.paragraph(f"Beside this page lie {', '.join(content.files)}.")]
+    commits = sorted({str(start.get("commit")) for r in content.records for start in r.starts})
+    lines.append(html.paragraph(f"Commits: {', '.join(commits) or 'unknown'}", "breakable"))
+    for folder in dict.fromkeys(record.folder for record in content.records):
+        record = next(record for record in content.records if record.folder == folder)
+        starts = [
+            f"# {start.get('started')}, commit {start.get('commit')}, {start.get('host')},"
+            f" {start.get('cpus')} CPUs\n{command_of(start)}"
+            for start in record.starts
+        ]
+        lines.append(html.details(str(folder), [html.code(starts or ["# no provenance.json"])]))
+    settings: list[html.Row] = [
+        [name, *(Cell(dict(group.options).get(name, ""), number=False) for group in content.groups)]
+        for name in sorted({name for group in content.groups for name, _ in group.options})
+    ]
+    header: html.Row = ["option", *(group.title(len(group.tasks) - 1) for group in content.groups)]
+    lines.append(html.details("Every option of every group", [html.table(header, settings)]))
+    return lines

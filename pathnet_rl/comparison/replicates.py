@@ -1,0 +1,115 @@
+"""Which runs are seeds of the same thing.
+
+Runs with the same tasks and the same options are one group; its seeds are replicates. Options that do not
+count are the seed, the arms, the name and the folder, and whatever a run may be resumed with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pathnet_rl.arms import Arm
+from pathnet_rl.comparison.runs import NotIncluded, Record
+from pathnet_rl.config import MAY_CHANGE, RunConfig
+from pathnet_rl.envs.registry import short_name
+
+NOT_OPTIONS = MAY_CHANGE | {"seed", "arms", "tasks", "agent_steps"}
+
+Options = tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Group:
+    """The runs of one sequence of tasks with one setting.
+
+    Attributes:
+        label: what sets its options apart from those of other groups; empty if nothing does.
+        records: by arm and seed.
+    """
+
+    tasks: tuple[str, ...]
+    budgets: tuple[int, ...]
+    protocol: str
+    options: Options
+    label: str = ""
+    records: dict[Arm, dict[int, Record]] = field(default_factory=dict)
+
+    def source(self, task: int) -> str:
+        """What was learned before a task, by short names."""
+        return " > ".join(short_name(name) for name in self.tasks[:task]) or "(nothing)"
+
+    def target(self, task: int) -> str:
+        """A task's short name."""
+        return short_name(self.tasks[task])
+
+    def title(self, task: int) -> str:
+        """Source, target and label of a task in one line."""
+        words = self.target(task)
+        if task:
+            words = f"{self.source(task)} > {words}"
+        return f"{words} ({self.label})" if self.label else words
+
+    @property
+    def arms(self) -> list[Arm]:
+        """Those that any seed has, in the order of the table of arms."""
+        return [arm for arm in Arm if self.records.get(arm)]
+
+
+def grouped(records: Iterable[Record]) -> tuple[list[Group], list[NotIncluded]]:
+    """Records as groups of replicates, and those that repeat a seed that is there already."""
+    groups: dict[tuple[tuple[str, ...], Options], Group] = {}
+    repeated: list[NotIncluded] = []
+    for record in records:
+        config = record.config
+        options = options_of(config)
+        budgets = tuple(config.steps_of(task) for task in range(len(config.tasks)))
+        new = Group(config.tasks, budgets, config.protocol, options)
+        seeds = groups.setdefault((config.tasks, options), new).records.setdefault(record.arm, {})
+        there = seeds.setdefault(record.seed, record)
+        if there is not record:
+            what = f"{record.folder}, arm {record.arm.value}"
+            reason = f"seed {record.seed} with these tasks and options is in {there.folder} already"
+            repeated.append(NotIncluded(what, reason))
+    found = list(groups.values())
+    for group, label in zip(found, labels([group.options for group in found]), strict=True):
+        group.label = label
+    return found, repeated
+
+
+def options_of(config: RunConfig) -> Options:
+    """Every option that makes a run another experiment, by its name on the command line."""
+    values: dict[str, str] = {}
+
+    def collect(name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                collect(f"{name}.{key}" if name else key, inner)
+        else:
+            values[name] = value if isinstance(value, str) else json.dumps(value)
+
+    collect("", config.model_dump(mode="json", exclude=set(NOT_OPTIONS)))
+    budgets = [config.steps_of(task) for task in range(len(config.tasks))]
+    same = len(set(budgets)) == 1
+    values["agent_steps"] = " ".join(f"{steps:,}" for steps in (budgets[:1] if same else budgets))
+    return tuple(sorted(values.items()))
+
+
+def labels(settings: Sequence[Options]) -> list[str]:
+    """A label for each setting that names only what differs between any two of them."""
+    names = sorted({name for options in settings for name, _ in options})
+    tables = [dict(options) for options in settings]
+    differing = [name for name in names if len({table.get(name) for table in tables}) > 1]
+    return [
+        ", ".join(
+            f"{name.rpartition('.')[2].replace('_', ' ')} {_plain(table.get(name))}"
+            for name in differing
+        )
+        for table in tables
+    ]
+
+
+def _plain(value: str | None) -> str:
+    return "by default" if value in (None, "null") else str(value)
