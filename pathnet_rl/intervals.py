@@ -28,7 +28,7 @@ class Interval:
 
     Attributes:
         low, high: None for one seed; high is infinite where a ratio's denominator may be 0.
-        seeds: n, the seeds that it is made of.
+        seeds: n, the seeds that it is made of; of several strata, those of the largest.
     """
 
     value: float
@@ -97,11 +97,13 @@ def stratified_interval(
 ) -> Interval:
     """A statistic of several strata (such as games); seeds are drawn again within each (Agarwal et al.).
 
+    A stratum of one seed stays as it is.
+
     Args:
         strata: a row a seed; whatever stands in the same row is drawn together.
     """
-    value, seeds = statistic(strata), sum(len(stratum) for stratum in strata)
-    if all(len(stratum) < 2 for stratum in strata):
+    value, seeds = statistic(strata), max(len(stratum) for stratum in strata)
+    if seeds < 2:
         return Interval(value, None, None, seeds)
     rng = np.random.default_rng(0)
     drawn = [

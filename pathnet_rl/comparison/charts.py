@@ -66,12 +66,13 @@ def draw_matrix(matrix: Matrix) -> Figure:
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.imshow(matrix.values, cmap="RdBu", vmin=0.0, vmax=2.0, aspect="auto", alpha=0.75)
+    axes.imshow(matrix.values, cmap="RdBu", vmin=-0.8, vmax=2.8, aspect="auto")
     for row in range(rows):
         for column in range(columns):
             value = matrix.values[row, column]
             if np.isfinite(value):
-                axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9)
+                words = f"{value:.2f}\nn = {matrix.seeds[row, column]:.0f}"
+                axes.text(column, row, words, ha="center", va="center", fontsize=8)
     axes.set_xticks(range(columns), list(matrix.targets), fontsize=8)
     axes.set_yticks(range(rows), list(matrix.sources), fontsize=8)
     axes.set_xlabel("target")

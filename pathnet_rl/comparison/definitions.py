@@ -90,6 +90,7 @@ AGGREGATE = (
     " the mean of the control's; the interquartile mean of all these numbers leaves out a"
     " quarter of them at each end. Its interval is a stratified bootstrap: seeds are drawn again"
     " within each task, the control's with them (Agarwal et al., 2021; 2,000 resamples)."
+    " A task with one seed does not vary in it."
 )
 RANDOM = (
     "The random policy draws actions evenly, under the protocol of the runs; random_policy.csv"

@@ -24,6 +24,7 @@ class Cell:
 
 
 Row = Sequence[Cell | str]
+Block = tuple[str, Sequence[Row]]
 
 
 def page(title: str, body: Iterable[str]) -> str:
@@ -67,17 +68,19 @@ def contents(sections: Iterable[tuple[str, str]]) -> str:
     return "<nav>" + " ".join(links) + "</nav>"
 
 
-def table(header: Row, rows: Iterable[Row], first: Iterable[int] = ()) -> str:
-    """A table that scrolls inside itself. Strings are left-aligned, cells are numbers unless they say no.
+def table(header: Row, rows: Iterable[Row]) -> str:
+    """A table that scrolls inside itself. Strings are left-aligned, cells are numbers unless they say no."""
+    return table_of_blocks(header, [("", list(rows))])
 
-    Args:
-        first: rows that begin a new block.
-    """
-    begins = set(first)
+
+def table_of_blocks(header: Row, blocks: Iterable[Block]) -> str:
+    """A table in blocks, each below a line of its own, which stays in sight when the table is scrolled."""
     lines = ["<tr>" + "".join(_cell(cell, "th") for cell in header) + "</tr>"]
-    for number, row in enumerate(rows):
-        mark = ' class="first"' if number in begins else ""
-        lines.append(f"<tr{mark}>" + "".join(_cell(cell, "td") for cell in row) + "</tr>")
+    for title, rows in blocks:
+        if title:
+            words = f'<td colspan="{len(header)}"><span>{escape(title)}</span></td>'
+            lines.append(f'<tr class="block">{words}</tr>')
+        lines += ["<tr>" + "".join(_cell(cell, "td") for cell in row) + "</tr>" for row in rows]
     # Whoever has no mouse reaches what is scrolled with the keyboard.
     return '<div class="scroll" tabindex="0"><table>' + "\n".join(lines) + "</table></div>"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pathnet_rl.arms import SWITCHES
@@ -75,7 +75,8 @@ def write(content: Content) -> str:
 
 MATRIX = (
     "Relative area on the target (column) after the source (row): above 1, in blue, is better than"
-    " learning it from scratch. An empty field was not measured."
+    " learning it from scratch. An empty field was not measured; what was measured in several sequences is"
+    " averaged."
 )
 
 
@@ -92,103 +93,91 @@ def _verdict(content: Content) -> list[str]:
     labelled = any(group.label for group in content.groups)
     rows: list[html.Row] = []
     for whole in content.wholes:
-        start = "later tasks" if whole.transfer else "from scratch"
-        tasks = f"{whole.tasks} of them" if whole.tasks > 1 else "one of them"
+        tasks = f"{whole.tasks} {'after another task' if whole.transfer else 'from scratch'}"
         if whole.without:
             tasks += f"; without {', '.join(whole.without)}"
-        interval = whole.relative_area
-        rows.append(
-            [start, *([whole.label] * labelled), whole.arm.value,
-             Cell(value_of(interval), spread_of(interval)), tasks]
-        )  # fmt: skip
+        cell = Cell(value_of(whole.relative_area), spread_of(whole.relative_area))
+        rows.append([whole.arm.value, cell, tasks, *([whole.label] * labelled)])
     if rows:
-        overall: html.Row = [
-            "tasks",
-            *(["setting"] * labelled),
-            "arm",
-            Cell("interquartile mean"),
-            "how many",
-        ]
+        overall: html.Row = ["arm", Cell("interquartile mean"), "tasks", *(["setting"] * labelled)]
         lines += [html.heading(3, "All tasks together"), html.table(overall, rows)]
-    first: list[int] = []
-    last = None
-    rows = []
-    for m in content.measures:
-        if m.task == 0 and len(m.group.tasks) > 1 and not len(m.pairs):
-            continue
-        if (place := (id(m.group), m.task)) != last:
-            first.append(len(rows))
-        rows.append(
-            [*_place(m, labelled, place != last), m.arm.value,
-             *(Cell(value_of(i), spread_of(i)) for i in
-               (m.intervals["relative_area"], m.intervals["speedup"], m.intervals["area"])),
-             Cell(number(m.random))]
-        )  # fmt: skip
-        last = place
-    header: html.Row = [*_place_header(labelled), "arm", Cell("relative area"), Cell("plain ratio"),
-              Cell("area"), Cell("random policy")]  # fmt: skip
-    return [*lines, html.heading(3, "Task by task"), html.table(header, rows, first)]
+    blocks = _blocks(
+        (m for m in content.measures if len(m.pairs) or m.intervals["speedup"] is not None),
+        lambda m: [
+            *(_compared(m, m.intervals[name]) for name in ("relative_area", "speedup")),
+            Cell(value_of(m.intervals["area"]), spread_of(m.intervals["area"])),
+            Cell(number(m.random)),
+        ],
+    )
+    header: html.Row = [
+        "arm", Cell("relative area"), Cell("plain ratio"), Cell("area"), Cell("random policy"),
+    ]  # fmt: skip
+    lines.append(html.heading(3, "Task by task"))
+    if not blocks:
+        words = f"No task has seeds of {CONTROL.value} to compare with."
+        return [*lines, html.paragraph(words)]
+    return [*lines, html.table_of_blocks(header, blocks)]
 
 
-def _place_header(labelled: bool) -> list[str]:
-    return ["source", "target", *(["setting"] * labelled)]
+def _blocks(
+    measures: Iterable[ArmMeasures], cells: Callable[[ArmMeasures], Sequence[Cell]]
+) -> list[html.Block]:
+    """A block a task of a group, a row an arm."""
+    blocks: dict[tuple[int, int], tuple[str, list[html.Row]]] = {}
+    for m in measures:
+        block = blocks.setdefault((id(m.group), m.task), (m.group.title(m.task), []))
+        block[1].append([m.arm.value, *cells(m)])
+    return list(blocks.values())
 
 
-def _place(m: ArmMeasures, labelled: bool, shown: bool = True) -> list[str]:
-    """Where a row belongs; said once a block."""
-    words = [m.group.source(m.task), m.group.target(m.task), *([m.group.label] * labelled)]
-    return words if shown else [""] * len(words)
+def _compared(m: ArmMeasures, interval: Interval | None) -> Cell:
+    if m.arm is CONTROL and interval is not None:
+        return Cell(value_of(interval), "the control")
+    return Cell(value_of(interval), spread_of(interval))
 
 
 def _seed_by_seed(content: Content) -> list[str]:
-    rows: list[html.Row] = []
-    first: list[int] = []
-    last = None
-    labelled = any(group.label for group in content.groups)
     seeds = sorted({record.seed for record in content.records})
-    for m in content.measures:
-        if (place := (id(m.group), m.task)) != last:
-            first.append(len(rows))
+
+    def cells(m: ArmMeasures) -> list[Cell]:
         mine = {seed.record.seed: seed.values for seed in m.seeds}
-        cells = [
-            Cell(number(mine[seed]["area"]), f"relative {number(mine[seed]['relative_area'])}")
-            if seed in mine
+        return [
+            Cell(number(values["area"]), _relative(values["relative_area"]))
+            if (values := mine.get(seed))
             else Cell("")
             for seed in seeds
         ]
-        rows.append([*_place(m, labelled, place != last), m.arm.value, *cells])
-        last = place
-    header: html.Row = [*_place_header(labelled), "arm", *(Cell(f"seed {seed}") for seed in seeds)]
+
+    header: html.Row = ["arm", *(Cell(f"seed {seed}") for seed in seeds)]
     words = (
         "Area under the curve, and below it the relative area to the control with the same seed. All other"
         " measures of each seed are in measures.csv."
     )
-    return [html.paragraph(words, "note"), html.table(header, rows, first)]
+    blocks = _blocks(content.measures, cells)
+    return [html.paragraph(words, "note"), html.table_of_blocks(header, blocks)]
+
+
+def _relative(value: float | None) -> str:
+    return "" if value is None else f"relative {number(value)}"
 
 
 def _other_measures(content: Content) -> list[str]:
-    labelled = any(group.label for group in content.groups)
     shown = [
         name for name in OTHERS if any(m.intervals[name] is not None for m in content.measures)
     ]
-    header: html.Row = [*_place_header(labelled), "arm",
-              *(Cell(definitions.DEFINITIONS[name].title) for name in shown)]  # fmt: skip
-    rows: list[html.Row] = []
-    first: list[int] = []
-    last = None
-    for m in content.measures:
-        if (place := (id(m.group), m.task)) != last:
-            first.append(len(rows))
-        cells = [_measure_cell(m, name, m.intervals[name]) for name in shown]
-        rows.append([*_place(m, labelled, place != last), m.arm.value, *cells])
-        last = place
-    return [html.paragraph(definitions.INTERVALS, "note"), html.table(header, rows, first)]
+    header: html.Row = ["arm", *(Cell(definitions.DEFINITIONS[name].title) for name in shown)]
+    blocks = _blocks(
+        content.measures, lambda m: [_measure_cell(m, name, m.intervals[name]) for name in shown]
+    )
+    return [html.paragraph(definitions.INTERVALS, "note"), html.table_of_blocks(header, blocks)]
 
 
 def _measure_cell(m: ArmMeasures, name: str, interval: Interval | None) -> Cell:
     text, small = value_of(interval), spread_of(interval)
     if name == "steps_to_threshold" and m.censored:
         text, small = f">= {text}", f"{small}; {m.censored} censored"
+    if name == "jump_start" and m.arm is CONTROL and interval is not None:
+        small = "the control"
     return Cell(text, small)
 
 

@@ -65,7 +65,7 @@ def draw_path_maps(maps: Sequence[PathMap], modules: int) -> Figure:
     rows = -(-len(maps) // columns)
     depth = len(maps[0].path)
     figure = Figure(
-        figsize=(columns * (0.25 * modules + 0.5), rows * (0.25 * depth + 0.95) + 0.5),
+        figsize=(max(2.8, columns * (0.25 * modules + 0.5)), rows * (0.25 * depth + 0.7) + 0.4),
         dpi=150, layout="constrained",
     )  # fmt: skip
     FigureCanvasAgg(figure)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pathnet_rl import envs
 from pathnet_rl.arms import Arm
-from pathnet_rl.checkpoint import cannot_write
 from pathnet_rl.errors import UserError
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 
@@ -52,7 +51,8 @@ def measured(keys: Iterable[Key], path: Path, episodes: int) -> tuple[dict[Key, 
     What is measured is added to that file. Also a line for each task that cannot be played here.
 
     Raises:
-        UserError: the file is damaged or cannot be written.
+        UserError: the file is damaged.
+        OSError: it cannot be written.
     """
     known = _read(path)
     found: dict[Key, Floats] = {}
@@ -86,10 +86,7 @@ def _read(path: Path) -> dict[Key, list[float]]:
 
 
 def _write(path: Path, known: dict[Key, list[float]]) -> None:
-    try:
-        with path.open("w", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["task", "protocol", "episode_return"])
-            rows.writerows((*key, value) for key, values in known.items() for value in values)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["task", "protocol", "episode_return"])
+        rows.writerows((*key, value) for key, values in known.items() for value in values)

@@ -46,10 +46,11 @@ class Group:
         return short_name(self.tasks[task])
 
     def title(self, task: int) -> str:
-        """Source, target and label of a task in one line."""
-        words = self.target(task)
-        if task:
-            words = f"{self.source(task)} > {words}"
+        """A task, what was learned before it, what comes after it, and the label, in one line."""
+        words = f"{self.source(task)} > {self.target(task)}" if task else self.target(task)
+        later = [short_name(name) for name in self.tasks[task + 1 :]]
+        if later:
+            words += f", then {' > '.join(later)}"
         return f"{words} ({self.label})" if self.label else words
 
     @property
@@ -61,7 +62,7 @@ class Group:
 def grouped(records: Iterable[Record]) -> tuple[list[Group], list[NotIncluded]]:
     """Records as groups of replicates, and those that repeat a seed that is there already."""
     groups: dict[tuple[tuple[str, ...], Options], Group] = {}
-    repeated: list[NotIncluded] = []
+    repeated: dict[tuple[str, str], list[Arm]] = {}
     for record in records:
         config = record.config
         options = options_of(config)
@@ -70,13 +71,16 @@ def grouped(records: Iterable[Record]) -> tuple[list[Group], list[NotIncluded]]:
         seeds = groups.setdefault((config.tasks, options), new).records.setdefault(record.arm, {})
         there = seeds.setdefault(record.seed, record)
         if there is not record:
-            what = f"{record.folder}, arm {record.arm.value}"
             reason = f"seed {record.seed} with these tasks and options is in {there.folder} already"
-            repeated.append(NotIncluded(what, reason))
+            repeated.setdefault((str(record.folder), reason), []).append(record.arm)
     found = list(groups.values())
     for group, label in zip(found, labels([group.options for group in found]), strict=True):
         group.label = label
-    return found, repeated
+    left_out = [
+        NotIncluded(f"{folder}, arm{'s' * (len(arms) > 1)} {', '.join(arms)}", reason)
+        for (folder, reason), arms in repeated.items()
+    ]
+    return found, left_out
 
 
 def options_of(config: RunConfig) -> Options:
@@ -112,4 +116,4 @@ def labels(settings: Sequence[Options]) -> list[str]:
 
 
 def _plain(value: str | None) -> str:
-    return "by default" if value in (None, "null") else str(value)
+    return "default" if value in (None, "null") else str(value)

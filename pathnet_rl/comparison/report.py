@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pathnet_rl.checkpoint import cannot_write
 from pathnet_rl.comparison.page import Content, write
 from pathnet_rl.comparison.pictures import draw_all
 from pathnet_rl.comparison.random_policy import measured
@@ -46,8 +45,11 @@ def write_report(runs: Sequence[Path], folder: Path, random_episodes: int) -> Wr
             f"none of the runs can be reported on; {left_out[0] if left_out else 'name some run folders'}"
         )
     kept = [r for group in groups for seeds in group.records.values() for r in seeds.values()]
+    if (folder / "config.json").exists():
+        raise UserError(f"{folder} is a run's own folder; choose another --output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
         keys = [(name, group.protocol) for group in groups for name in group.tasks]
         returns, silent = measured(keys, folder / "random_policy.csv", random_episodes)
         random = random_means(groups, returns)
@@ -61,5 +63,15 @@ def write_report(runs: Sequence[Path], folder: Path, random_episodes: int) -> Wr
         content = Content(groups, kept, left_out, measures, total, random, silent, pictures, files)
         (folder / PAGE).write_text(write(content), encoding="utf-8")
     except OSError as error:
-        raise cannot_write(folder, error) from error
+        raise UserError(
+            f"cannot write {folder}: {error.strerror}; choose another --output"
+        ) from error
     return Written(folder / PAGE, files, total, left_out)
+
+
+def _clear(folder: Path) -> None:
+    """Delete the pictures of an earlier report: this one may have fewer."""
+    if (folder / PAGE).exists():
+        for pattern in ("curves_*.png", "paths_*.png", "transfer_matrix_*.png"):
+            for old in folder.glob(pattern):
+                old.unlink()

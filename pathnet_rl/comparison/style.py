@@ -18,15 +18,19 @@ nav a { margin-right: .9rem; white-space: nowrap; }
 .note { color: #49525c; font-size: .9rem; }
 .warning { border-left: 4px solid #d55e00; padding-left: .8rem; }
 .scroll { overflow-x: auto; margin: .5rem 0 1rem; }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: separate; border-spacing: 0; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; white-space: nowrap;
          border-bottom: 1px solid #e3e7eb; }
 th { background: #f3f5f7; font-weight: 600; }
 td.number, th.number { text-align: right; }
 td small { color: #59636e; }
-tr.first td { border-top: 1px solid #9aa4ae; }
+tr > :first-child { position: sticky; left: 0; background: #ffffff; }
+tr > th:first-child { background: #f3f5f7; }
+tr.block td { font-weight: 600; padding-top: .9rem; border-bottom-color: #9aa4ae; }
+tr.block span { position: sticky; left: .7rem; display: inline-block; max-width: calc(100vw - 3.4rem);
+                white-space: normal; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
-figure { margin: 0; flex: 0 1 auto; width: 480px; max-width: 100%; }
+figure { margin: 0; flex: 0 1 auto; width: 375px; max-width: 100%; }
 figure.natural { width: auto; }
 figure img { display: block; max-width: 100%; height: auto; }
 figcaption { font-size: .88rem; color: #2b3138; margin-bottom: .2rem; overflow-wrap: anywhere; }

@@ -39,13 +39,14 @@ class Whole:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Relative areas of an arm with one setting; rows are sources, columns targets."""
+    """Relative areas of an arm with one setting, and their seeds; rows are sources, columns targets."""
 
     label: str
     arm: Arm
     sources: Sequence[str]
     targets: Sequence[str]
     values: Floats
+    seeds: Floats
 
 
 def random_means(
@@ -106,13 +107,16 @@ def matrices(measures: Iterable[ArmMeasures]) -> list[Matrix]:
     found = []
     for (label, arm), mine in _by_setting_and_arm(measures).items():
         values: dict[tuple[str, str], list[float]] = {}
-        for m in mine:
+        seeds: dict[tuple[str, str], list[float]] = {}
+        for m in sorted(mine, key=lambda m: m.task):
             interval = m.intervals["relative_area"]
             if interval is not None:
                 pair = (m.group.source(m.task), m.group.target(m.task))
                 values.setdefault(pair, []).append(interval.value)
+                seeds[pair] = [sum(seeds.get(pair, []), interval.seeds)]
         if any(m.task > 0 for m in mine) and values:
-            found.append(Matrix(label, arm, *transfer_matrix(values)))
+            counts = transfer_matrix(seeds)[2]
+            found.append(Matrix(label, arm, *transfer_matrix(values), counts))
     return found
 
 

@@ -42,9 +42,10 @@ def write_tables(
         ),
         "curves.csv": ((*PLACE, "seed", "agent_steps", "mean_return"), _curves(measures)),
         "transfer_matrix.csv": (
-            ("setting", "arm", "source", "target", "relative_area"),
+            ("setting", "arm", "source", "target", "relative_area", "seeds"),
             (
-                (matrix.label, matrix.arm.value, source, target, matrix.values[row, column])
+                (matrix.label, matrix.arm.value, source, target, matrix.values[row, column],
+                 int(matrix.seeds[row, column]))
                 for matrix in matrices
                 for row, source in enumerate(matrix.sources)
                 for column, target in enumerate(matrix.targets)
