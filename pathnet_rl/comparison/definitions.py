@@ -61,9 +61,9 @@ DEFINITIONS: dict[str, Definition] = {
     "normalised_score": Definition(
         "normalised final",
         "(final level - random) / (human - random) with the published scores of Mnih et al. (2015),"
-        " extended data table 2: 0 is their random policy, 1 their human tester. Their agents played on"
-        " alone and learned for 200 million frames; returns here are those of all pathways while they"
-        " learn.",
+        " extended data table 2: 0 is their random policy, 1 their human tester. The final level is that"
+        " of all pathways while they learn, not of a chosen one afterwards. None of tasks that the table"
+        " here (pathnet_rl/scores.py) does not have.",
     ),
     "greedy_return": Definition(
         "greedy",

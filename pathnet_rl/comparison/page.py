@@ -218,11 +218,11 @@ def _paths(content: Content) -> list[str]:
 
 def _reuse_table(records: Iterable[Record]) -> str:
     rows: list[html.Row] = [
-        [record.folder.name, record.arm.value, each.name,
+        [record.folder.name, record.arm.value, f"{task}: {each.name}",
          Cell(str(each.frozen_before)), Cell(str(each.reused))]
         for record in records
         if SWITCHES[record.arm].freeze
-        for each in path_maps(record)
+        for task, each in enumerate(path_maps(record), 1)
         if each.frozen_before
     ]  # fmt: skip
     header: html.Row = ["run", "arm", "task", Cell("frozen before"), Cell("reused")]
@@ -247,7 +247,8 @@ def _definitions(content: Content) -> list[str]:
 
 
 def _commands(content: Content) -> list[str]:
-    lines = [html.paragraph(f"Beside this page lie {', '.join(content.files)}.")]
+    tables = ", ".join(file for file in content.files if file.endswith(".csv"))
+    lines = [html.paragraph(f"Beside this page lie its pictures as PNG, and {tables}.")]
     commits = sorted({str(start.get("commit")) for r in content.records for start in r.starts})
     lines.append(html.paragraph(f"Commits: {', '.join(commits) or 'unknown'}", "breakable"))
     for folder in dict.fromkeys(record.folder for record in content.records):

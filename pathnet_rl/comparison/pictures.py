@@ -63,7 +63,7 @@ def draw_all(
         )  # fmt: skip
     for number, group in enumerate(groups):
         for arm in group.arms:
-            if SWITCHES[arm].freeze:
+            if SWITCHES[arm].freeze and len(group.tasks) > 1:
                 pictures += _maps(number, group, arm)
     return pictures
 
