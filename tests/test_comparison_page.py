@@ -211,6 +211,14 @@ def test_a_report_without_a_control_has_no_comparison_and_says_so(tmp_path: Path
     assert written.wholes == []
 
 
+def test_a_control_at_chance_is_said_to_be_so(tmp_path: Path) -> None:
+    """Nobody is compared with it: the random policy gets about 20 in CartPole."""
+    run = make_run(tmp_path, "a", {Arm.PATHNET: (10.0, 50.0), Arm.INDEPENDENT: (0.0, 9.0)})
+    written = report(Options((run,), tmp_path / "report", random_episodes=10))
+    assert "-\nthe control is at chance" in Reader(written.page.read_text()).words
+    assert written.wholes == []
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

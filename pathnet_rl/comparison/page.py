@@ -104,7 +104,7 @@ def _verdict(content: Content) -> list[str]:
     blocks = _blocks(
         (m for m in content.measures if len(m.pairs) or m.intervals["speedup"] is not None),
         lambda m: [
-            *(_compared(m, m.intervals[name]) for name in ("relative_area", "speedup")),
+            *(_compared(m, name) for name in ("relative_area", "speedup")),
             Cell(value_of(m.intervals["area"]), spread_of(m.intervals["area"])),
             Cell(number(m.random)),
         ],
@@ -130,9 +130,12 @@ def _blocks(
     return list(blocks.values())
 
 
-def _compared(m: ArmMeasures, interval: Interval | None) -> Cell:
+def _compared(m: ArmMeasures, name: str) -> Cell:
+    interval = m.intervals[name]
     if m.arm is CONTROL and interval is not None:
         return Cell(value_of(interval), "the control")
+    if name == "relative_area" and interval is None and len(m.pairs):
+        return Cell(value_of(interval), "the control is at chance")
     return Cell(value_of(interval), spread_of(interval))
 
 
@@ -203,7 +206,7 @@ def _paths(content: Content) -> list[str]:
     others = [picture for picture in maps if not picture.first]
     if others:
         lines.append(
-            html.details(f"{len(others)} other seeds", [html.figures(map(_inside, others))])
+            html.details(f"Other seeds ({len(others)})", [html.figures(map(_inside, others))])
         )
     notes = [
         f"{record.folder.name}, {record.arm.value}: {note}"
