@@ -57,7 +57,7 @@ tensorboard: $(STAMP) ## Open TensorBoard on runs/
 picture: $(STAMP) ## Draw the grid of a run: make picture ARGS=runs/laptop
 	$(BIN)/python -m launch.picture $(ARGS)
 
-report: $(STAMP) ## Put many runs side by side on one page: make report ARGS='runs/a runs/b'
+report: $(STAMP) ## Put many runs side by side on one page: make report ARGS=runs
 	$(BIN)/python -m launch.report $(ARGS)
 
 clean: ## Delete caches and build files; never runs/ or .venv

@@ -14,8 +14,8 @@ import tyro
 
 from launch.command_line import from_options
 from launch.display import terminal
-from pathnet_rl.comparison.report import Written, write_report
 from pathnet_rl.errors import UserError
+from pathnet_rl.evidence.report import Written, write_report
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Options:
     """What to report on, and where the report goes."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, such as runs/*."""
+    """Run folders, or folders that hold them, such as runs."""
     output: Path = Path("report")
     """The folder to write; what an earlier report left there is replaced."""
     random_episodes: int = 20
@@ -37,7 +37,7 @@ def report(options: Options) -> Written:
         UserError: nothing to report on, or nowhere to write it.
     """
     if not options.runs:
-        raise UserError("name the run folders to report on, such as runs/*")
+        raise UserError("name the run folders to report on, such as runs")
     if options.random_episodes < 0:
         raise UserError("random_episodes must be at least 0")
     return write_report(options.runs, options.output, options.random_episodes)

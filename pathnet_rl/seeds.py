@@ -25,8 +25,8 @@ class Owner(IntEnum):
     """The environments in which finished tasks are played again."""
     DATA = 4
     """The order of a task's images, one stream a task: the same in all arms."""
-    RANDOM_POLICY = 5
-    """Actions and environments of the random policy that reports measure returns from."""
+    RANDOM_POLICY = 6
+    """Actions and environments of a policy that learns nothing: the same for all games."""
 
 
 def seed_sequence(seed: int, arm: Arm, owner: Owner, *key: int) -> np.random.SeedSequence:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pathnet_rl.comparison.definitions import DEFINITIONS
-from pathnet_rl.comparison.measures import ArmMeasures
-from pathnet_rl.comparison.summary import Matrix, Whole
+from pathnet_rl.evidence.definitions import DEFINITIONS
+from pathnet_rl.evidence.measures import ArmMeasures
+from pathnet_rl.evidence.summary import Matrix, Whole
 
 PLACE = ("setting", "tasks", "task", "name", "arm")
 

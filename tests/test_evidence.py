@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.comparison.measures import ArmMeasures, measure
-from pathnet_rl.comparison.path_maps import lineage_notes, path_maps
-from pathnet_rl.comparison.random_policy import measured, random_returns
-from pathnet_rl.comparison.replicates import Group, grouped
-from pathnet_rl.comparison.runs import read_runs
-from pathnet_rl.comparison.summary import matrices, measure_all, random_means, wholes
 from pathnet_rl.config import EvolutionConfig
 from pathnet_rl.errors import UserError
+from pathnet_rl.evidence.measures import ArmMeasures, measure
+from pathnet_rl.evidence.path_maps import lineage_notes, path_maps
+from pathnet_rl.evidence.random_policy import measured, random_returns
+from pathnet_rl.evidence.replicates import Group, grouped
+from pathnet_rl.evidence.runs import read_runs
+from pathnet_rl.evidence.summary import matrices, measure_all, random_means, wholes
 from pathnet_rl.intervals import Interval
 from tests.made_runs import make_run
 
@@ -78,6 +78,17 @@ def test_a_folder_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
     path = make_run(tmp_path, "a", LEVELS)
     records, left_out = read_runs([path, path / ".." / "a"])
     assert (len(records), left_out) == (2, [])
+
+
+def test_a_folder_of_run_folders_stands_for_all_of_them(tmp_path: Path) -> None:
+    make_run(tmp_path / "pair" / "setting", "seed-0", LEVELS, seed=0)
+    make_run(tmp_path / "pair" / "setting", "seed-1", LEVELS, seed=1)
+    (tmp_path / "config.json").write_text('{"pairs": 1}')
+    records, left_out = read_runs([tmp_path, tmp_path / "pair" / "setting" / "seed-1"])
+    assert [(record.folder.name, record.arm) for record in records] == [
+        (f"seed-{seed}", arm) for seed in (0, 1) for arm in LEVELS
+    ]
+    assert left_out == []
 
 
 def state_of(run: Path) -> Path:
@@ -261,9 +272,12 @@ def test_lineages_and_activity_genes_are_told_where_a_checkpoint_has_them(tmp_pa
     told = {"lineages": ["newcomer", "heir of task 1"], "builds_on": [[True], [True]]}
     with_them = make_run(tmp_path, "a", {Arm.PATHNET: (1.0, 2.0)}, coordinator=told)
     without = make_run(tmp_path, "b", {Arm.PATHNET: (1.0, 2.0)}, seed=1)
-    notes = [lineage_notes(record) for record in read_runs([with_them, without])[0]]
+    records, _ = read_runs([with_them, without])
+    records[0].state["results"][1]["finished"]["builds_on"] = [True]
+    notes = [lineage_notes(record) for record in records]
     assert notes == [
         [
+            "the best pathway of task 2 builds on task 1",
             "lineages in the last population: newcomer 1 of 2, heir of task 1 1 of 2",
             "lineage of its best pathway: heir of task 1",
             "100% of the last population build on task 1 (CartPole)",

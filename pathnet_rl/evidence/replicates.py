@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.comparison.runs import NotIncluded, Record
 from pathnet_rl.config import MAY_CHANGE, RunConfig
 from pathnet_rl.envs.registry import short_name
+from pathnet_rl.evidence.runs import NotIncluded, Record
 
 NOT_OPTIONS = MAY_CHANGE | {"seed", "arms", "tasks", "agent_steps"}
 

@@ -14,10 +14,10 @@ import pytest
 
 from launch.report import Options, report
 from pathnet_rl.arms import Arm
-from pathnet_rl.comparison import definitions, html
-from pathnet_rl.comparison.words import command_of, number, spread_of
 from pathnet_rl.config import EvolutionConfig
 from pathnet_rl.errors import UserError
+from pathnet_rl.evidence import definitions, html
+from pathnet_rl.evidence.words import command_of, number, spread_of
 from pathnet_rl.intervals import Interval
 from tests.made_runs import make_run
 from tests.support import ROOT, run_experiment, tiny_config

@@ -53,10 +53,13 @@ class NotIncluded:
 
 
 def read_runs(paths: Sequence[Path]) -> tuple[list[Record], list[NotIncluded]]:
-    """Every finished arm of these run folders, and everything that cannot be used."""
+    """Every finished arm of these run folders, and everything that cannot be used.
+
+    A folder that holds run folders stands for all of them.
+    """
     records: list[Record] = []
     left_out: list[NotIncluded] = []
-    for path in dict.fromkeys(path.resolve() for path in paths):
+    for path in dict.fromkeys(run for given in paths for run in _runs_in(given.resolve())):
         try:
             found, unusable = _read_run(path)
         except UserError as error:
@@ -64,6 +67,14 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Record], list[NotIncluded]]:
         records += found
         left_out += unusable
     return records, left_out
+
+
+def _runs_in(path: Path) -> list[Path]:
+    """The run folders below a folder, or itself if there are none."""
+    inside = [
+        config.parent for depth in range(1, 4) for config in path.glob("*/" * depth + "config.json")
+    ]
+    return sorted(inside) or [path]
 
 
 def _read_run(path: Path) -> tuple[list[Record], list[NotIncluded]]:

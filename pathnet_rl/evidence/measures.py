@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.comparison.replicates import Group
-from pathnet_rl.comparison.runs import Record
+from pathnet_rl.evidence.replicates import Group
+from pathnet_rl.evidence.runs import Record
 from pathnet_rl.intervals import Interval, mean_interval, ratio_interval
 from pathnet_rl.metrics import (
     agent_steps_to,

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.comparison.measures import CONTROL, ArmMeasures, measure
-from pathnet_rl.comparison.random_policy import Key
-from pathnet_rl.comparison.replicates import Group
+from pathnet_rl.evidence.measures import CONTROL, ArmMeasures, measure
+from pathnet_rl.evidence.random_policy import Key
+from pathnet_rl.evidence.replicates import Group
 from pathnet_rl.intervals import Interval, interquartile_mean, stratified_interval
 from pathnet_rl.metrics import transfer_matrix
 from pathnet_rl.scores import published

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from pathnet_rl.arms import SWITCHES
-from pathnet_rl.comparison.runs import Record
 from pathnet_rl.envs.registry import short_name
+from pathnet_rl.evidence.runs import Record
 from pathnet_rl.genotype import ActiveModules, Genotype, no_modules, union
 
 NEW, NAMED, BESIDE = "#7fb8dd", "#e08214", "#fdc980"
@@ -117,6 +117,13 @@ def lineage_notes(record: Record) -> list[str]:
     winner = record.results[-1].finished.path
     same = [index for index, genotype in enumerate(population) if genotype.active == winner]
     notes = []
+    for result in record.state["results"]:
+        genes = result["finished"].get("builds_on")
+        if genes:
+            does = [str(number) for number, on in enumerate(genes, 1) if on]
+            words = f"task {' and '.join(does)}" if does else "no earlier task"
+            task = int(result["finished"]["task"]) + 1
+            notes.append(f"the best pathway of task {task} builds on {words}")
     lineages = coordinator.get("lineages")
     if lineages:
         shares = Counter(str(name) for name in lineages).most_common()
@@ -128,6 +135,6 @@ def lineage_notes(record: Record) -> list[str]:
     if builds_on and len(builds_on[0]):
         earlier = record.results[: len(builds_on[0])]
         for result, share in zip(earlier, np.mean(builds_on, axis=0), strict=False):
-            task = f"task {result.finished.task + 1} ({short_name(result.finished.name)})"
-            notes.append(f"{share:.0%} of the last population build on {task}")
+            name = f"task {result.finished.task + 1} ({short_name(result.finished.name)})"
+            notes.append(f"{share:.0%} of the last population build on {name}")
     return notes

@@ -10,12 +10,12 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from pathnet_rl.arms import SWITCHES, Arm
-from pathnet_rl.comparison.charts import draw_learning_curves, draw_matrix
-from pathnet_rl.comparison.measures import ArmMeasures
-from pathnet_rl.comparison.path_maps import draw_path_maps, path_maps
-from pathnet_rl.comparison.replicates import Group
-from pathnet_rl.comparison.summary import Matrix
-from pathnet_rl.comparison.words import value_of
+from pathnet_rl.evidence.charts import draw_learning_curves, draw_matrix
+from pathnet_rl.evidence.measures import ArmMeasures
+from pathnet_rl.evidence.path_maps import draw_path_maps, path_maps
+from pathnet_rl.evidence.replicates import Group
+from pathnet_rl.evidence.summary import Matrix
+from pathnet_rl.evidence.words import value_of
 
 
 @dataclass(frozen=True)

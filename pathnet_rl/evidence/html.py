@@ -11,7 +11,7 @@ from html import escape
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from pathnet_rl.comparison.style import STYLE
+from pathnet_rl.evidence.style import STYLE
 
 
 @dataclass(frozen=True)

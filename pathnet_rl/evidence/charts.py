@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.comparison.measures import ArmMeasures
-from pathnet_rl.comparison.summary import Matrix
+from pathnet_rl.evidence.measures import ArmMeasures
+from pathnet_rl.evidence.summary import Matrix
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
 """Told apart by colour-blind readers too (Okabe and Ito); an arm has the same in all pictures."""

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pathnet_rl.arms import SWITCHES
-from pathnet_rl.comparison import definitions, html
-from pathnet_rl.comparison.html import Cell
-from pathnet_rl.comparison.measures import CONTROL, ArmMeasures
-from pathnet_rl.comparison.path_maps import lineage_notes, path_maps
-from pathnet_rl.comparison.pictures import Picture
-from pathnet_rl.comparison.random_policy import Key
-from pathnet_rl.comparison.replicates import Group
-from pathnet_rl.comparison.runs import NotIncluded, Record
-from pathnet_rl.comparison.summary import Whole
-from pathnet_rl.comparison.words import command_of, number, spread_of, value_of
 from pathnet_rl.envs.registry import short_name
+from pathnet_rl.evidence import definitions, html
+from pathnet_rl.evidence.html import Cell
+from pathnet_rl.evidence.measures import CONTROL, ArmMeasures
+from pathnet_rl.evidence.path_maps import lineage_notes, path_maps
+from pathnet_rl.evidence.pictures import Picture
+from pathnet_rl.evidence.random_policy import Key
+from pathnet_rl.evidence.replicates import Group
+from pathnet_rl.evidence.runs import NotIncluded, Record
+from pathnet_rl.evidence.summary import Whole
+from pathnet_rl.evidence.words import command_of, number, spread_of, value_of
 from pathnet_rl.intervals import Interval
 
 OTHERS = tuple(name for name in definitions.DEFINITIONS if name not in ("relative_area", "speedup"))
@@ -198,7 +198,7 @@ def _inside(picture: Picture) -> str:
 
 def _paths(content: Content) -> list[str]:
     """The lowest seed of each arm that evolves or freezes is shown, the others on demand."""
-    lines = [html.paragraph(definitions.REUSE, "note"), _reuse_table(content.records)]
+    lines = [html.paragraph(definitions.REUSE, "note"), _reuse_table(content.groups)]
     maps = [picture for picture in content.pictures if picture.kind == "paths"]
     if not maps:
         return []
@@ -209,9 +209,11 @@ def _paths(content: Content) -> list[str]:
             html.details(f"Other seeds ({len(others)})", [html.figures(map(_inside, others))])
         )
     notes = [
-        f"{record.folder.name}, {record.arm.value}: {note}"
-        for record in content.records
-        if SWITCHES[record.arm].evolve
+        f"{group.title(len(group.tasks) - 1)}, {arm.value}, seed {seed}: {note}"
+        for group in content.groups
+        for arm in group.arms
+        if SWITCHES[arm].evolve
+        for seed, record in sorted(group.records[arm].items())
         for note in lineage_notes(record)
     ]
     if notes:
@@ -219,17 +221,24 @@ def _paths(content: Content) -> list[str]:
     return lines
 
 
-def _reuse_table(records: Iterable[Record]) -> str:
-    rows: list[html.Row] = [
-        [record.folder.name, record.arm.value, f"{task}: {each.name}",
-         Cell(str(each.frozen_before)), Cell(str(each.reused))]
-        for record in records
-        if SWITCHES[record.arm].freeze
-        for task, each in enumerate(path_maps(record), 1)
-        if each.frozen_before
-    ]  # fmt: skip
-    header: html.Row = ["run", "arm", "task", Cell("frozen before"), Cell("reused")]
-    return html.details("Reuse in numbers", [html.table(header, rows)]) if rows else ""
+def _reuse_table(groups: Iterable[Group]) -> str:
+    blocks: list[html.Block] = []
+    for group in groups:
+        rows: list[html.Row] = [
+            [arm.value, Cell(str(seed)), f"{task}: {each.name}",
+             Cell(str(each.frozen_before)), Cell(str(each.reused))]
+            for arm in group.arms
+            if SWITCHES[arm].freeze
+            for seed, record in sorted(group.records[arm].items())
+            for task, each in enumerate(path_maps(record), 1)
+            if each.frozen_before
+        ]  # fmt: skip
+        if rows:
+            blocks.append((group.title(len(group.tasks) - 1), rows))
+    header: html.Row = ["arm", Cell("seed"), "task", Cell("frozen before"), Cell("reused")]
+    return (
+        html.details("Reuse in numbers", [html.table_of_blocks(header, blocks)]) if blocks else ""
+    )
 
 
 def _definitions(content: Content) -> list[str]:

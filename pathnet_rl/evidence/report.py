@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pathnet_rl.comparison.page import Content, write
-from pathnet_rl.comparison.pictures import draw_all
-from pathnet_rl.comparison.random_policy import measured
-from pathnet_rl.comparison.replicates import grouped
-from pathnet_rl.comparison.runs import NotIncluded, read_runs
-from pathnet_rl.comparison.summary import Whole, matrices, measure_all, random_means, wholes
-from pathnet_rl.comparison.tables import write_tables
 from pathnet_rl.errors import UserError
+from pathnet_rl.evidence.page import Content, write
+from pathnet_rl.evidence.pictures import draw_all
+from pathnet_rl.evidence.random_policy import measured
+from pathnet_rl.evidence.replicates import grouped
+from pathnet_rl.evidence.runs import NotIncluded, read_runs
+from pathnet_rl.evidence.summary import Whole, matrices, measure_all, random_means, wholes
+from pathnet_rl.evidence.tables import write_tables
 
 PAGE = "report.html"
 
