@@ -65,6 +65,18 @@ def test_a_label_names_only_the_options_that_differ(tmp_path: Path) -> None:
     ]
 
 
+def test_settings_are_numbered_where_labels_would_be_long(tmp_path: Path) -> None:
+    other = EvolutionConfig(population=8, episodes=3, rivals=3, mutation_rate=0.02)
+    groups = groups_of(
+        make_run(tmp_path, "a", LEVELS),
+        make_run(tmp_path, "b", LEVELS, evolution=other),
+        make_run(tmp_path, "c", {Arm.PATHNET: (1.0,)}, tasks=("CartPole-v1",), evolution=other),
+    )
+    assert [group.label for group in groups] == ["setting 1", "setting 2", "setting 2"]
+    assert groups[1].words == "episodes 3, mutation rate 0.02, population 8, rivals 3"
+    assert groups[2].title(0) == "CartPole (setting 2)"
+
+
 def test_a_seed_that_comes_twice_counts_once_and_is_named(tmp_path: Path) -> None:
     records, _ = read_runs([make_run(tmp_path, "a", LEVELS), make_run(tmp_path, "b", LEVELS)])
     (group,), repeated = grouped(records)

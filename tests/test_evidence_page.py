@@ -161,6 +161,9 @@ def test_the_tables_have_a_row_for_every_seed_and_every_interval(written: Path) 
     two, one = (intervals[f"mutation rate {rate}", "1", "pathnet"] for rate in ("default", "0.02"))
     assert (two["seeds"], two["value"], two["high"]) == ("2", "1.0", "3.0")
     assert (one["seeds"], one["value"], one["low"], one["high"]) == ("1", "3.0", "", "")
+    settings = {(r["setting"], r["option"]): r["value"] for r in rows(written / "settings.csv")}
+    assert settings["mutation rate 0.02", "evolution.mutation_rate"] == "0.02"
+    assert settings["mutation rate default", "evolution.population"] == "4"
     assert len(rows(written / "curves.csv")) == len(measures) * 50
     matrix = rows(written / "transfer_matrix.csv")
     assert [(r["arm"], r["source"], r["target"]) for r in matrix[:1]] == [

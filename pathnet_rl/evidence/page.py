@@ -67,6 +67,9 @@ def write(content: Content) -> str:
     ]
     shown = [section for section in sections if section[2]]
     body += _left_out(content.left_out)
+    numbered = {g.label: g.words for g in content.groups if g.label != g.words}
+    if numbered:
+        body.append(html.items(f"{label}: {words}" for label, words in numbered.items()))
     body.append(html.contents((anchor, title) for anchor, title, _ in shown))
     for anchor, title, lines in shown:
         body += [html.heading(2, title, anchor), *lines]
@@ -209,12 +212,12 @@ def _paths(content: Content) -> list[str]:
             html.details(f"Other seeds ({len(others)})", [html.figures(map(_inside, others))])
         )
     notes = [
-        f"{group.title(len(group.tasks) - 1)}, {arm.value}, seed {seed}: {note}"
+        f"{group.title(len(group.tasks) - 1)}, {arm.value}, seed {seed}: {'; '.join(told)}"
         for group in content.groups
         for arm in group.arms
         if SWITCHES[arm].evolve
         for seed, record in sorted(group.records[arm].items())
-        for note in lineage_notes(record)
+        if (told := lineage_notes(record))
     ]
     if notes:
         lines += [html.heading(3, "Lineages and activity genes"), html.items(notes)]

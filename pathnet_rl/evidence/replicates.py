@@ -18,6 +18,9 @@ from pathnet_rl.evidence.runs import NotIncluded, Record
 
 NOT_OPTIONS = MAY_CHANGE | {"seed", "arms", "tasks", "agent_steps"}
 
+LONGEST_LABEL = 48
+"""Characters; where a label would have more, all settings are numbered."""
+
 Options = tuple[tuple[str, str], ...]
 
 
@@ -26,7 +29,8 @@ class Group:
     """The runs of one sequence of tasks with one setting.
 
     Attributes:
-        label: what sets its options apart from those of other groups; empty if nothing does.
+        words: what sets its options apart from those of other groups; empty if nothing does.
+        label: the same, or a number if that is long.
         records: by arm and seed.
     """
 
@@ -34,6 +38,7 @@ class Group:
     budgets: tuple[int, ...]
     protocol: str
     options: Options
+    words: str = ""
     label: str = ""
     records: dict[Arm, dict[int, Record]] = field(default_factory=dict)
 
@@ -74,8 +79,9 @@ def grouped(records: Iterable[Record]) -> tuple[list[Group], list[NotIncluded]]:
             reason = f"seed {record.seed} with these tasks and options is in {there.folder} already"
             repeated.setdefault((str(record.folder), reason), []).append(record.arm)
     found = list(groups.values())
-    for group, label in zip(found, labels([group.options for group in found]), strict=True):
-        group.label = label
+    settings = labels([group.options for group in found])
+    for group, words, label in zip(found, settings, short(settings), strict=True):
+        group.words, group.label = words, label
     left_out = [
         NotIncluded(f"{folder}, arm{'s' * (len(arms) > 1)} {', '.join(arms)}", reason)
         for (folder, reason), arms in repeated.items()
@@ -113,6 +119,14 @@ def labels(settings: Sequence[Options]) -> list[str]:
         )
         for table in tables
     ]
+
+
+def short(settings: Sequence[str]) -> list[str]:
+    """The same labels, or numbers for them if one is too long to stand in every heading."""
+    different = list(dict.fromkeys(settings))
+    if all(len(label) <= LONGEST_LABEL for label in different):
+        return list(settings)
+    return [f"setting {different.index(label) + 1}" for label in settings]
 
 
 def _plain(value: str | None) -> str:

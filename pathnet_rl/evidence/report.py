@@ -56,7 +56,7 @@ def write_report(runs: Sequence[Path], folder: Path, random_episodes: int) -> Wr
         measures = measure_all(groups, random)
         total, found = wholes(measures), matrices(measures)
         pictures = draw_all(groups, measures, found)
-        files = ["random_policy.csv", *write_tables(folder, measures, total, found)]
+        files = ["random_policy.csv", *write_tables(folder, groups, measures, total, found)]
         for picture in pictures:
             files.append(f"{picture.file}.png")
             picture.figure.savefig(folder / files[-1])

@@ -81,6 +81,8 @@ def measure_all(
 
 def wholes(measures: Iterable[ArmMeasures]) -> list[Whole]:
     """Each arm with each setting over all its tasks; the control itself is 1 and is left out."""
+    measures = list(measures)
+    settings = list(dict.fromkeys(m.group.label for m in measures))
     found = []
     for (label, arm), both in _by_setting_and_arm(measures).items():
         for transfer in (False, True):
@@ -90,7 +92,8 @@ def wholes(measures: Iterable[ArmMeasures]) -> list[Whole]:
                 interval = stratified_interval([m.pairs for m in usable], _relative)
                 without = [m.group.title(m.task) for m in mine if m not in usable]
                 found.append(Whole(label, arm, transfer, interval, len(usable), without))
-    return found
+    arms = list(Arm)
+    return sorted(found, key=lambda w: (w.transfer, settings.index(w.label), arms.index(w.arm)))
 
 
 def _relative(strata: Sequence[Floats]) -> float:

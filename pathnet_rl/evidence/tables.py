@@ -10,6 +10,7 @@ import numpy as np
 
 from pathnet_rl.evidence.definitions import DEFINITIONS
 from pathnet_rl.evidence.measures import ArmMeasures
+from pathnet_rl.evidence.replicates import Group
 from pathnet_rl.evidence.summary import Matrix, Whole
 
 PLACE = ("setting", "tasks", "task", "name", "arm")
@@ -17,6 +18,7 @@ PLACE = ("setting", "tasks", "task", "name", "arm")
 
 def write_tables(
     folder: Path,
+    groups: Iterable[Group],
     measures: Sequence[ArmMeasures],
     wholes: Iterable[Whole],
     matrices: Iterable[Matrix],
@@ -39,6 +41,10 @@ def write_tables(
                  w.relative_area.value, w.relative_area.low, w.relative_area.high)
                 for w in wholes
             ),
+        ),
+        "settings.csv": (
+            ("setting", "option", "value"),
+            dict.fromkeys((g.label, *option) for g in groups for option in g.options),
         ),
         "curves.csv": ((*PLACE, "seed", "agent_steps", "mean_return"), _curves(measures)),
         "transfer_matrix.csv": (
