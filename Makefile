@@ -10,7 +10,7 @@ CODE := pathnet_rl workers launch tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare pong test lint format bench tensorboard picture clean
+.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare pong test lint format bench tensorboard picture report clean
 
 help: ## List the targets
 	@echo "PathNet on A3C. Targets:"
@@ -59,6 +59,9 @@ tensorboard: $(STAMP) ## Open TensorBoard on runs/
 
 picture: $(STAMP) ## Draw the grid of a run: make picture ARGS=runs/laptop
 	$(BIN)/python -m launch.picture $(ARGS)
+
+report: $(STAMP) ## Put many runs side by side on one page: make report ARGS=runs
+	$(BIN)/python -m launch.report $(ARGS)
 
 clean: ## Delete caches and build files; never runs/ or .venv
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -104,8 +104,27 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         UserError: the checkpoint is damaged.
     """
     try:
-        return load_file(path / "block.safetensors"), json.loads((path / "state.json").read_text())
+        return load_file(path / "block.safetensors"), load_state(path)
     except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            f"the checkpoint {path} is damaged ({error}); delete that folder to go on from the one before"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What `save` was given, without the numbers.
+
+    Raises:
+        UserError: the checkpoint is damaged.
+    """
+    try:
+        state = json.loads((path / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(state, dict):
+        raise _damaged(path, "state.json is no object")
+    return state
+
+
+def _damaged(path: Path, reason: Exception | str) -> UserError:
+    return UserError(
+        f"the checkpoint {path} is damaged ({reason}); delete that folder to go on from the one before"
+    )

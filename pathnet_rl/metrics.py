@@ -6,10 +6,13 @@ episode's raw return, in order of agent steps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 LAST_EPISODES = 100
+FIRST_EPISODES = 20
 CURVE_POINTS = 50
 
 Floats = NDArray[np.float64]
@@ -94,3 +97,75 @@ def agent_steps_to(
     means = (sums[count:] - sums[:-count]) / count
     above = np.flatnonzero(means > threshold)
     return int(agent_steps[above[0] + count - 1]) if len(above) else None
+
+
+def relative_area(area: float, control: float, random: float) -> float | None:
+    """Area above the random policy's return, relative to the control's: (area - random) / (control - random).
+
+    The speedup of Progressive Networks (Rusu et al., 2016), but measured from what a policy gets that has
+    learned nothing: so games count whose returns are negative, and returns that come for nothing do not.
+    None where the control does not exceed the random policy.
+    """
+    return (area - random) / (control - random) if control > random else None
+
+
+def first_level(curve: Floats) -> float:
+    """The mean over the first tenth of a learning curve."""
+    return float(np.mean(curve[: max(1, len(curve) // 10)]))
+
+
+def final_level(curve: Floats) -> float:
+    """The mean over the last tenth of a learning curve."""
+    return float(np.mean(curve[-max(1, len(curve) // 10) :]))
+
+
+def jump_start(curve: Floats, control: Floats) -> float:
+    """The mean over the first tenth of the task less the control's (Taylor and Stone, 2009)."""
+    return first_level(curve) - first_level(control)
+
+
+def halfway(random: float, control: float) -> float | None:
+    """The level halfway between the random policy's return and a control's final level.
+
+    None where the control does not exceed the random policy.
+    """
+    return (random + control) / 2.0 if control > random else None
+
+
+def zero_shot(returns: Floats, before: Floats | None = None, count: int = FIRST_EPISODES) -> float:
+    """The mean return on a new task before anything is learned there.
+
+    Args:
+        returns: of the task's episodes in the order in which they ended.
+        before: returns of episodes that were played before any learning, where a run has recorded them.
+            Otherwise the first `count` episodes to end stand in for them (all, if there are fewer). They
+            are the short ones, and some learning has taken place meanwhile.
+    """
+    return float(np.mean(returns[:count] if before is None else before))
+
+
+def forgetting(after_task: Floats, after_all: Floats) -> float:
+    """Greedy return right after a task less the greedy return of the same episodes after all later tasks."""
+    return float(np.mean(after_task) - np.mean(after_all))
+
+
+def transfer_matrix(
+    values: Mapping[tuple[str, str], Sequence[float]],
+) -> tuple[list[str], list[str], Floats]:
+    """What was measured from each source (a row) to each target (a column); nan where nothing was.
+
+    Args:
+        values: by source and target, in the order in which rows and columns shall stand. Several
+            measurements of one pair are averaged.
+    """
+    sources = list(dict.fromkeys(source for source, _ in values))
+    targets = list(dict.fromkeys(target for _, target in values))
+    matrix = np.full((len(sources), len(targets)), np.nan)
+    for (source, target), measured in values.items():
+        matrix[sources.index(source), targets.index(target)] = np.mean(measured)
+    return sources, targets, matrix
+
+
+def normalised_score(score: float, random: float, human: float) -> float:
+    """A score on a scale on which the random policy has 0 and a human tester 1 (Mnih et al., 2015)."""
+    return (score - random) / (human - random)

@@ -165,13 +165,17 @@ class RunFolder(Folder[RunConfig]):
         if not found:
             return None
         tensors, state = checkpoint.load(found[-1])
-        if not state.keys() >= STATE_KEYS:
-            raise UserError(
-                f"the checkpoint {found[-1]} is damaged (state.json lacks"
-                f" {', '.join(sorted(STATE_KEYS - state.keys()))}); delete that folder to go on from the"
-                " one before"
-            )
+        _check_state(found[-1], state)
         return tensors, state
+
+    def latest_state(self, arm: Arm) -> dict[str, Any] | None:
+        """What an arm's newest checkpoint says beside its numbers, or None before the first."""
+        found = checkpoint.list_checkpoints(self.checkpoints(arm))
+        if not found:
+            return None
+        state = checkpoint.load_state(found[-1])
+        _check_state(found[-1], state)
+        return state
 
     def saved(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """An arm's newest checkpoint.
@@ -190,3 +194,12 @@ class RunFolder(Folder[RunConfig]):
 
         name = f"{task + 1}-{short_name(self.config.tasks[task])}"
         return self.path / "tensorboard" / arm.value / name
+
+
+def _check_state(path: Path, state: dict[str, Any]) -> None:
+    if not state.keys() >= STATE_KEYS:
+        raise UserError(
+            f"the checkpoint {path} is damaged (state.json lacks"
+            f" {', '.join(sorted(STATE_KEYS - state.keys()))}); delete that folder to go on from the"
+            " one before"
+        )

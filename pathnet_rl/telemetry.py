@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pathnet_rl.a3c import Losses
 from pathnet_rl.genotype import ActiveModules, Genotype
+from pathnet_rl.metrics import forgetting
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,9 @@ class TaskResult:
     @property
     def forgetting(self) -> float | None:
         """How much greedy return was lost to later tasks; None until they are done."""
-        return None if self.after_all is None else self.after_task.mean - self.after_all.mean
+        if self.after_all is None:
+            return None
+        return forgetting(np.array(self.after_task.returns), np.array(self.after_all.returns))
 
     def state(self) -> dict[str, Any]:
         """As JSON values."""

@@ -15,10 +15,10 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.comparison import experiment
 from pathnet_rl.comparison.experiment import Comparison, ComparisonFolder, Member, MemberFolder
 from pathnet_rl.comparison.progress import ProgressFile, Tally, read_progress
-from pathnet_rl.comparison.random_policy import random_episodes
 from pathnet_rl.comparison.results import Line, Row, lines_of
 from pathnet_rl.crew import Progress
 from pathnet_rl.errors import UserError
+from pathnet_rl.random_policy import random_episodes
 from tests.small_comparison import ONE_TASK, TWO_TASKS, assignment, small_comparison
 from workers.one_run import learn
 

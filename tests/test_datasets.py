@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from pathnet_rl.errors import UserError
 from pathnet_rl.supervised import datasets
@@ -53,10 +54,9 @@ def test_cifar_is_read_from_the_original_files(tmp_path: Path) -> None:
 
 
 def test_svhn_is_read_from_the_original_file_and_label_10_is_the_digit_0(tmp_path: Path) -> None:
-    scipy_io = pytest.importorskip("scipy.io", reason="scipy is in the extra 'images'")
     labels = np.where(LABELS == 0, 10, LABELS)[:, None]
     content = {"X": COLOUR.transpose(1, 2, 3, 0), "y": labels}
-    scipy_io.savemat(tmp_path / "train_32x32.mat", content)
+    savemat(tmp_path / "train_32x32.mat", content)
     found = load("svhn", str(tmp_path))
     np.testing.assert_array_equal(found.images, COLOUR)
     np.testing.assert_array_equal(found.labels, LABELS)

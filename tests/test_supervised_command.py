@@ -19,8 +19,6 @@ import pytest
 from tests.events import read_scalars
 from tests.support import ROOT
 
-pytest.importorskip("scipy", reason="scipy is in the extra 'images'")
-
 SMALL = (
     "--grid.units", "4", "--learning.minibatches", "5", "--evolution.population", "4",
     "--learning.generations", "6", "--processes", "1",

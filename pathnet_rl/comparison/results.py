@@ -18,8 +18,8 @@ import numpy as np
 
 from pathnet_rl.checkpoint import cannot_write, write_json
 from pathnet_rl.comparison.experiment import Comparison, Member, pair_label, tasks_in
-from pathnet_rl.comparison.random_policy import RandomEpisode, random_episodes
 from pathnet_rl.errors import UserError
+from pathnet_rl.random_policy import RandomEpisode, random_episodes
 from pathnet_rl.report import read_returns, summarise
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.transfer import finished_results

@@ -226,10 +226,8 @@ def _read_svhn(folder: Path) -> tuple[Bytes, Bytes] | None:
     file = folder / "train_32x32.mat"
     if not file.exists():
         return None
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise UserError(f"SVHN's .mat files need the package scipy: {EXTRA}") from error
+    from scipy.io import loadmat
+
     content: dict[str, Any] = loadmat(str(file))
     labels = content["y"].reshape(-1).astype(np.uint8) % 10  # The digit 0 is labelled 10.
     return np.ascontiguousarray(content["X"].transpose(3, 0, 1, 2)), labels

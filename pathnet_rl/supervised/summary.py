@@ -12,27 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pathnet_rl.intervals import Interval, mean_interval, ratio_interval
 from pathnet_rl.supervised.records import SeedResult
 
-RESAMPLES = 9999
-LEVEL = 0.95
 FINAL_GENERATIONS = 10
 """The final accuracy is the mean over so many of the last generations."""
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A statistic and its 95% bootstrap interval over seeds."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        digits = 1 if abs(self.value) >= 10 else 3
-        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
 @dataclass(frozen=True)
@@ -58,34 +44,6 @@ class ArmSummary:
 def final_accuracy(result: SeedResult) -> float:
     """Mean training accuracy of the better windows of the last generations."""
     return float(np.mean(result.accuracy[-FINAL_GENERATIONS:]))
-
-
-def mean_interval(values: Floats) -> Interval:
-    """The mean and its percentile bootstrap interval."""
-    if len(values) < 2:
-        return Interval(float(values.mean()), float("nan"), float("nan"))
-    from scipy.stats import bootstrap
-
-    found = bootstrap(
-        (values,), np.mean, confidence_level=LEVEL, n_resamples=RESAMPLES, method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
-    return Interval(float(values.mean()), float(found.low), float(found.high))
-
-
-def ratio_interval(numerator: Floats, denominator: Floats) -> Interval:
-    """The ratio of two means over the same seeds, and its percentile bootstrap interval (paired)."""
-    value = float(numerator.mean() / denominator.mean())
-    if len(numerator) < 2:
-        return Interval(value, float("nan"), float("nan"))
-    from scipy.stats import bootstrap
-
-    found = bootstrap(
-        (numerator, denominator), lambda a, b, axis: a.mean(axis) / b.mean(axis), paired=True,
-        vectorized=True, confidence_level=LEVEL, n_resamples=RESAMPLES, method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
-    return Interval(value, float(found.low), float(found.high))
 
 
 def summarise(

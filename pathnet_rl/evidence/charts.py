@@ -1,0 +1,80 @@
+"""Learning curves with bands over seeds, and transfer matrices, as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pathnet_rl.arms import Arm
+from pathnet_rl.evidence.measures import ArmMeasures
+from pathnet_rl.evidence.summary import Matrix
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
+"""Told apart by colour-blind readers too (Okabe and Ito); an arm has the same in all pictures."""
+
+
+def colour(arm: Arm) -> str:
+    """The colour of an arm."""
+    return COLOURS[list(Arm).index(arm) % len(COLOURS)]
+
+
+def draw_learning_curves(measures: Sequence[ArmMeasures]) -> Figure:
+    """One task of one group: an arm a line (mean over seeds), bands from the lowest to the highest seed."""
+    first = measures[0]
+    budget = first.group.budgets[first.task]
+    figure = Figure(figsize=(4.6, 3.3), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for m in measures:
+        curves = np.array([seed.curve for seed in m.seeds])
+        steps = (np.arange(curves.shape[1]) + 0.5) * budget / curves.shape[1]
+        axes.plot(
+            steps, curves.mean(0), color=colour(m.arm), linewidth=1.6,
+            label=f"{m.arm.value} (n = {len(curves)})",
+        )  # fmt: skip
+        if len(curves) > 1:
+            axes.fill_between(
+                steps, curves.min(0), curves.max(0), color=colour(m.arm), alpha=0.15, linewidth=0
+            )
+    if first.random is not None:
+        axes.axhline(first.random, color="0.4", linewidth=1.0, linestyle=":", label="random policy")
+    axes.set_xlim(0, budget)
+    axes.xaxis.set_major_formatter(_short)
+    axes.set_xlabel("agent steps of the task")
+    axes.set_ylabel("mean return")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _short(value: float, _: float) -> str:
+    """Agent steps as 20k or 1.5M, at any position of the axis."""
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:g}{name}"
+    return f"{value:g}"
+
+
+def draw_matrix(matrix: Matrix) -> Figure:
+    """A transfer matrix: blue is better than the control, red is worse; empty where nothing was measured."""
+    rows, columns = matrix.values.shape
+    longest = max(len(source) for source in matrix.sources)
+    size = (1.4 + 0.07 * longest + 0.9 * columns, 1.2 + 0.45 * rows)
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.imshow(matrix.values, cmap="RdBu", vmin=-0.8, vmax=2.8, aspect="auto")
+    for row in range(rows):
+        for column in range(columns):
+            value = matrix.values[row, column]
+            if np.isfinite(value):
+                words = f"{value:.2f}\nn = {matrix.seeds[row, column]:.0f}"
+                axes.text(column, row, words, ha="center", va="center", fontsize=8)
+    axes.set_xticks(range(columns), list(matrix.targets), fontsize=8)
+    axes.set_yticks(range(rows), list(matrix.sources), fontsize=8)
+    axes.set_xlabel("target")
+    axes.set_ylabel("source")
+    return figure

@@ -1,0 +1,123 @@
+"""From run folders to records: one finished arm of one run each, and a reason for whatever is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathnet_rl.arms import Arm
+from pathnet_rl.config import RunConfig
+from pathnet_rl.errors import UserError
+from pathnet_rl.provenance import read_starts
+from pathnet_rl.report import ReturnsTable, read_returns
+from pathnet_rl.run_folder import RunFolder
+from pathnet_rl.telemetry import TaskResult
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished arm of one run.
+
+    Attributes:
+        results: one for each task that the arm learned. tables: its episodes, by task.
+        state: what the last checkpoint says, beside the numbers. starts: of the run, see `provenance.py`.
+    """
+
+    folder: Path
+    config: RunConfig
+    arm: Arm
+    results: Sequence[TaskResult]
+    tables: dict[int, ReturnsTable]
+    state: dict[str, Any]
+    starts: Sequence[dict[str, Any]]
+
+    @property
+    def seed(self) -> int:
+        """The run's."""
+        return self.config.seed
+
+
+@dataclass(frozen=True)
+class NotIncluded:
+    """A run, or an arm of one, that a report does not have, and why."""
+
+    what: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"not included: {self.what}: {self.reason}"
+
+
+def read_runs(paths: Sequence[Path]) -> tuple[list[Record], list[NotIncluded]]:
+    """Every finished arm of these run folders, and everything that cannot be used.
+
+    A folder that holds run folders stands for all of them.
+    """
+    records: list[Record] = []
+    left_out: list[NotIncluded] = []
+    for path in dict.fromkeys(run for given in paths for run in _runs_in(given.resolve())):
+        try:
+            found, unusable = _read_run(path)
+        except UserError as error:
+            found, unusable = [], [NotIncluded(str(path), str(error))]
+        records += found
+        left_out += unusable
+    return records, left_out
+
+
+def _runs_in(path: Path) -> list[Path]:
+    """The run folders below a folder, or itself if there are none."""
+    inside = [
+        config.parent for depth in range(1, 4) for config in path.glob("*/" * depth + "config.json")
+    ]
+    return sorted(inside) or [path]
+
+
+def _read_run(path: Path) -> tuple[list[Record], list[NotIncluded]]:
+    folder = RunFolder.existing(path)
+    starts = read_starts(path / "provenance.json")
+    tables = read_returns(folder.returns)
+    records: list[Record] = []
+    left_out: list[NotIncluded] = []
+    for arm in folder.config.arms:
+        mine = {task: table for (task, name), table in tables.items() if name == arm.value}
+        try:
+            records.append(_read_arm(folder, arm, mine, starts))
+        except UserError as error:
+            left_out.append(NotIncluded(f"{path}, arm {arm.value}", str(error)))
+    return records, left_out
+
+
+def _read_arm(
+    folder: RunFolder,
+    arm: Arm,
+    tables: dict[int, ReturnsTable],
+    starts: Sequence[dict[str, Any]],
+) -> Record:
+    state = folder.latest_state(arm)
+    if state is None:
+        raise UserError("it has not begun (there is no checkpoint)")
+    config = folder.config
+    try:
+        results = [TaskResult.from_state(result) for result in state["results"]]
+        if not state["finished"]:
+            task, steps = int(state["store"]["task"]), int(state["store"]["agent_steps"])
+            raise UserError(
+                f"it is not finished (last saved at {steps:,} of {config.steps_of(task):,} agent steps of"
+                f" task {task + 1} of {len(config.tasks)}); the same command goes on with it"
+            )
+        if folder.returns.stat().st_size < int(state["hub"]["returns_bytes"]):
+            raise UserError("returns.csv is shorter than its checkpoint says: rows are missing")
+    except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"state.json is damaged ({error!r})") from error
+    for result in results:
+        table = tables.get(result.finished.task)
+        if table is None:
+            raise UserError(f"no episode of task {result.finished.task + 1} has ended")
+        if not np.isfinite(table.returns).all():
+            raise UserError("returns.csv is damaged: a return is no number")
+    return Record(folder.path, config, arm, results, tables, state, starts)
