@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +89,18 @@ class AffineLayer(ModuleLayer):
 
     def describe(self) -> list[Any]:
         return [*self.weight_shape, self.stride]
+
+
+def affine_layers(layers: Sequence[ModuleLayer]) -> list[AffineLayer]:
+    """The layers, which are all of that kind.
+
+    Raises:
+        TypeError: there is another; `RunConfig` refuses it for engines that have no other.
+    """
+    found = [layer for layer in layers if isinstance(layer, AffineLayer)]
+    if len(found) < len(layers):
+        raise TypeError("these are not all convolutions and linear modules")
+    return found
 
 
 @dataclass(frozen=True)

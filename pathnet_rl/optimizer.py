@@ -1,7 +1,8 @@
 """Shared RMSProp (Mnih et al. 2016, section 4 and supplement), on any float32 slices.
 
 `torch.optim.RMSprop` puts epsilon outside the square root; with A3C's epsilon of 0.1 that is another
-optimizer, so this one is written out.
+optimizer, so this one is written out. This is the specification; engine/compiled/rmsprop.py does the same in
+one pass over memory.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ def shared_rmsprop(
         rows: which of the M rows to step, n of them. gradients: d, [n, size].
     """
     kept = np.float32(decay)
-    mean = kept * squares[rows] + (np.float32(1.0) - kept) * gradients * gradients
-    squares[rows] = mean
-    parameters[rows] -= np.float32(rate) * gradients / np.sqrt(mean + np.float32(epsilon))
+    means = kept * squares[rows] + (np.float32(1.0) - kept) * gradients * gradients
+    squares[rows] = means
+    parameters[rows] -= np.float32(rate) * gradients / np.sqrt(means + np.float32(epsilon))
 
 
 def annealed(rate: float, done: int, total: int) -> float:

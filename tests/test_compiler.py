@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pathnet_rl.engine import compiler
 from tests.support import ROOT
 
@@ -19,16 +21,16 @@ FILES = {
 
         @compiled
         def answer(number):
-            return number + parts.one_more()
+            return number + parts.one_more(1)
     """,
     "made_up/deep/__init__.py": "",
     "made_up/deep/parts.py": """
-        import numba.extending
         import made_up.deep.constants
+        from pathnet_rl.engine.compiler import part
 
-        @numba.extending.register_jitable
-        def one_more():
-            return made_up.deep.constants.ONE
+        @part
+        def one_more(which):  # Of unlike things, which only a constant can choose from.
+            return ("none", made_up.deep.constants.ONE)[which]
     """,
     "made_up/deep/constants.py": "ONE = 1\nUNUSED = 0\n",
     "made_up/apart.py": "NOTHING = 0\n",
@@ -69,9 +71,19 @@ def test_a_kernel_is_compiled_anew_when_a_file_two_imports_away_changes(tmp_path
     assert run(tmp_path) == (43, 2)
 
 
+def test_a_part_keeps_its_callers_constants_and_its_caller_is_known_again(tmp_path: Path) -> None:
+    for name, code in FILES.items():
+        write(tmp_path, name, code)
+    assert run(tmp_path) == (42, 1)
+    write(tmp_path, "made_up/kernels.py", FILES["made_up/kernels.py"].replace("(1)", "(number)"))
+    with pytest.raises(subprocess.CalledProcessError):
+        run(tmp_path)
+
+
 def test_a_layers_loops_stand_on_every_file_that_they_are_made_of() -> None:
     folder = ROOT / "pathnet_rl" / "engine" / "compiled"
-    wanted = {folder / name for name in ("registers.py", "tiles.py", "frame_vectors.py")}
+    names = ("registers.py", "tiles.py", "frame_vectors.py", "blanks.py", "pair_gradient.py")
+    wanted = {folder / name for name in names}
     seen: set[Path] = set()
     waiting = [folder / "layer_loops.py"]
     while waiting:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pathnet_rl.arms import Arm
+from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.genotype import ActiveModules, difference
 from pathnet_rl.store import GridStore
 from tests.support import random_gradients, small_grid, tiny_config
@@ -76,7 +76,7 @@ def test_what_an_arm_freezes_and_draws_anew(
         assert not layer.rows(boundary.after[1])[list(modules)].any()
 
 
-@pytest.mark.parametrize("arm", Arm)
+@pytest.mark.parametrize("arm", SWITCHES)
 def test_every_arm_keeps_the_old_head_and_begins_the_new_one_afresh(
     arm: Arm, tmp_path: Path
 ) -> None:

@@ -27,14 +27,19 @@ def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done
     Raises:
         UserError: there is no cluster at RAY_ADDRESS, a job's data are not on its node, or ray gave it up.
     """
-    if not ray.is_initialized():
+    joined = not ray.is_initialized()
+    if joined:
         join(os.environ["RAY_ADDRESS"])
     calls = [(experiment, job) for job in jobs]
     try:
         with contextlib.closing(as_they_end(_do_on_node, calls, experiment.processes)) as tasks:
-            for ended in tasks:
-                for _, reference in ended:
-                    yield answer(reference)
+            try:
+                for ended in tasks:
+                    for _, reference in ended:
+                        yield answer(reference)
+            finally:
+                if joined:
+                    ray.shutdown()  # What runs for nobody is ended.
     except RayTaskError:
         raise  # What went wrong in a job, and nobody foresaw.
     except RayError as error:

@@ -4,8 +4,8 @@ This file alone uses what numba does not promise to keep, and for three things:
 
 * `numba.core.caching.FunctionCache`, put where a dispatcher has its own: numba's public `cache=True` ends the
   program on a full disk, and knows a function by the time its file was changed, whatever it is made of.
-* `numba.core.cgutils` (handed on as `cgutils`): loops and variables in LLVM's language, as numba's own
-  intrinsics write them. llvmlite's public builder has blocks and branches only.
+* `numba.core.cgutils` (handed on as `cgutils`): loops, variables and tuples in LLVM's language, as numba's
+  own intrinsics write them. llvmlite's public builder has blocks and branches only.
 * `numba.config`'s CPU_FEATURES, which has no type.
 """
 
@@ -16,15 +16,17 @@ import contextlib
 import functools
 import importlib.util
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import llvmlite.binding
 import numba
 import numba.core.caching
 import numba.core.cgutils
 import numba.extending
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 cgutils: Any = numba.core.cgutils
 intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
@@ -35,6 +37,19 @@ def processor_features() -> set[str]:
     named = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
     flags = llvmlite.binding.get_host_cpu_features().flatten() if named is None else named
     return {flag[1:] for flag in flags.split(",") if flag.startswith("+")}
+
+
+def part(function: Function) -> Function:
+    """A part of compiled functions, which alone can call it: their constants are constants in it, too.
+
+    It may call other parts. It is not compiled by itself: numba's cache would not know a function again
+    that encloses a compiled one.
+    """
+    as_part = numba.extending.overload(
+        function, prefer_literal=True, strict=False, jit_options={"error_model": "numpy"}
+    )
+    as_part(lambda *_: function)
+    return function
 
 
 class _Cache(numba.core.caching.FunctionCache):

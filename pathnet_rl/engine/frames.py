@@ -1,11 +1,14 @@
-"""What becomes of frames before the first layer, as defined: E environments, C frames of H x W pixels."""
+"""What makes an image of the frames that environments show: the definition, which every engine follows.
+
+Axes: E environments, C frames (or channels) of H x W pixels.
+"""
 
 from __future__ import annotations
 
 import torch
 
 MEDIAN_STRIDE = 8
-"""Every eighth pixel of every eighth row tells a frame's background."""
+"""Every eighth pixel of every eighth line tells a frame's background."""
 
 
 def medians_and_scales(planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

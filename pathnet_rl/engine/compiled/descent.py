@@ -5,6 +5,7 @@ trained, and any call from outside would cost more than the arithmetic. The prod
 layers (tiles.py).
 
 Axes: T minibatches of B images; L layers of n active modules with k units; C classes.
+Vocabulary: layer_arrays.py.
 """
 
 from __future__ import annotations
@@ -17,11 +18,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.engine.compiled.elementwise import rectify, unrectify
-from pathnet_rl.engine.compiled.layer_loops import tile_positions
-from pathnet_rl.engine.compiled.layers import padded, zeros
+from pathnet_rl.engine.compiled.descent_steps import (
+    DescentRoom,
+    Minibatches,
+    Pathway,
+    draw,
+    hand_down,
+    judge,
+    learn,
+    learn_head,
+    place_of,
+    respond,
+)
+from pathnet_rl.engine.compiled.elementwise import unrectify
 from pathnet_rl.engine.compiled.registers import LANE, VECTOR
-from pathnet_rl.engine.compiled.tiles import GRADIENT_POSITIONS, multiply
+from pathnet_rl.engine.compiled.room import padded, zeros
+from pathnet_rl.engine.compiled.tiles import Rows, tile_positions
 from pathnet_rl.engine.compiler import compiled
 
 Floats = NDArray[np.float32]
@@ -32,153 +44,42 @@ def descent_kernel(positions: int, units: int) -> Any:
     """T steps of gradient descent on tiles of `positions` images, modules of k = `units`."""
 
     def descend(
-        images: Any,
-        order: Any,
-        labels: Any,
-        first: Any,
-        deeper: Any,
-        biases: Any,
-        head: Any,
-        active: Any,
-        learned: Any,
-        last_scale: Any,
-        rate: Any,
-        drawn: Any,
-        responses: Any,
-        kept: Any,
-        sums: Any,
-        raw: Any,
-        totals: Any,
-        by_unit: Any,
-        below: Any,
-        gradients: Any,
-        errors: Any,
+        minibatches: Minibatches, pathway: Pathway, rate: np.float32, room: DescentRoom
     ) -> int:
-        """Change weights, biases and head; how many images were told right before they were learned from.
+        """Change the pathway; how many images were told right, each before it was learned from.
 
         Args:
-            images: [images, inputs]. order: [T, B]. labels: [images].
-            first: [padded inputs, step], weights of the first layer; deeper: [L - 1, padded k, step];
-                biases: [L, step]. A module has k columns, trained ones first. head: [C, k + 1], biases last.
-            active, learned: [L], modules that are used and, the first of them, trained.
-            last_scale: of the last layer's sums. rate: the learning rate over B.
-            drawn: [B, padded inputs], zeros; responses: [B, step]; kept: [L, B, step] bytes;
-                sums: [L B k + LANE]; raw: [B, step]; totals: [step]; by_unit: [step + 1, padded k], of
-                which the last row is zeros; below: [B, padded k]; gradients: [B, k]; errors: [B, C]. Room
-                for this function's own use.
+            rate: the learning rate over B.
         """
-        minibatches, batch = order.shape
-        inputs, classes = images.shape[1], len(head)
-        depth, step = biases.shape
-        tiles = -(-batch // positions)
-        size = batch * units
-        zero_row = by_unit[step].ctypes.data
-        padded_units = by_unit.shape[1]
-        # Of each layer: how many inputs, the step to the next image's, and where they and the weights lie.
-        counts, strides, sources, weights = np.empty((4, depth), np.int64)
-        counts[0], strides[0] = inputs, drawn.shape[1]
-        sources[0], weights[0] = drawn.ctypes.data, first.ctypes.data
-        for layer in range(1, depth):
-            counts[layer], strides[layer] = units, units
-            sources[layer] = sums[(layer - 1) * size :].ctypes.data
-            weights[layer] = deeper[layer - 1].ctypes.data
-        correct = 0
-        for minibatch in range(minibatches):
-            for b in range(batch):
-                image = images[order[minibatch, b]]
-                for i in range(inputs):
-                    drawn[b, i] = image[i]
-
-            for layer in range(depth):
-                stride = strides[layer]
-                lanes = -(-active[layer] * units // LANE) * LANE
-                for tile in range(tiles):
-                    b = min(tile * positions, batch - positions)
-                    multiply(
-                        responses.ctypes.data, step, biases[layer].ctypes.data, 0,
-                        sources[layer] + 4 * b * stride, stride, 0, 1,
-                        weights[layer], 0, step,
-                        1, counts[layer], lanes, positions, False,
-                    )  # fmt: skip
-                    rectify(
-                        responses.ctypes.data, step, kept[layer, b].ctypes.data,
-                        sums[layer * size + b * units :].ctypes.data,
-                        positions, active[layer], units,
-                    )  # fmt: skip
-
-            features = sums[(depth - 1) * size : depth * size].reshape(batch, units)
-            features *= last_scale
-            for b in range(batch):
-                error = errors[b]
-                most = np.float32(-np.inf)
-                guess = 0
-                for c in range(classes):
-                    logit = head[c, units]
-                    for i in range(units):
-                        logit += head[c, i] * features[b, i]
-                    error[c] = logit
-                    if logit > most:
-                        most, guess = logit, c
-                label = labels[order[minibatch, b]]
-                correct += guess == label
-                total = np.float32(0.0)
-                for c in range(classes):
-                    error[c] = np.exp(error[c] - most)
-                    total += error[c]
-                for c in range(classes):
-                    error[c] /= total
-                error[label] -= np.float32(1.0)
-                for i in range(units):
-                    gradients[b, i] = 0.0
-                # From here on everything is times -rate: what is added to the numbers.
-                for c in range(classes):
-                    error[c] *= -rate
-                    for i in range(units):
-                        gradients[b, i] += error[c] * last_scale * head[c, i]
-            for b in range(batch):
-                for c in range(classes):
-                    for i in range(units):
-                        head[c, i] += errors[b, c] * features[b, i]
-                    head[c, units] += errors[b, c]
-
-            for layer in range(depth - 1, -1, -1):
-                columns = active[layer] * units
-                totals[:] = 0.0
-                unrectify(
-                    gradients.ctypes.data, kept[layer].ctypes.data, raw.ctypes.data, step,
-                    totals.ctypes.data, batch, active[layer], units,
-                )  # fmt: skip
-                if layer > 0:
-                    for i in range(units):
-                        for column in range(columns):
-                            by_unit[column, i] = deeper[layer - 1, i, column]
-                    for tile in range(tiles):
-                        b = min(tile * positions, batch - positions)
-                        multiply(
-                            below[b].ctypes.data, padded_units, zero_row, 0,
-                            raw[b].ctypes.data, step, 0, 1,
-                            by_unit.ctypes.data, 0, padded_units,
-                            1, columns, padded_units, positions, False,
-                        )  # fmt: skip
-                    for b in range(batch):
-                        for i in range(units):
-                            gradients[b, i] = below[b, i]
-                trained = learned[layer] * units
-                lanes = -(-trained // LANE) * LANE
-                for b in range(batch):
-                    for column in range(trained, lanes):
-                        raw[b, column] = 0.0  # Of a module that is used and not trained.
-                for i in range(0, counts[layer] if trained else 0, GRADIENT_POSITIONS):
-                    target = weights[layer] + 4 * i * step
-                    # Rows of padding take up whatever lies beside the inputs; nothing reads them.
-                    multiply(
-                        target, step, target, step,
-                        sources[layer] + 4 * i, 1, 0, strides[layer],
-                        raw.ctypes.data, 0, step,
-                        1, batch, lanes, GRADIENT_POSITIONS, False,
-                    )  # fmt: skip
-                for column in range(trained):
-                    biases[layer, column] += totals[column]
+        images, labels, order = minibatches
+        depth, (batch, pitch) = len(pathway.biases), room.deltas.shape
+        inputs, size, correct = images.shape[1], batch * units, 0
+        features = room.outputs[(depth - 1) * size : depth * size].reshape(batch, units)
+        responses = Rows(room.responses.ctypes.data, pitch)
+        deltas = Rows(room.deltas.ctypes.data, pitch)
+        upstream, totals = room.upstream.ctypes.data, room.totals.ctypes.data
+        for minibatch in range(len(order)):
+            draw(images, order[minibatch], room.drawn)
+            for number in range(depth):
+                layer = place_of(number, pathway, room, inputs, units)
+                respond(layer, responses, batch, positions, units)
+            features *= pathway.last_scale
+            correct += judge(
+                features, pathway.head, labels, order[minibatch], pathway.last_scale, rate,
+                room.errors, room.upstream,
+            )  # fmt: skip
+            learn_head(pathway.head, room.errors, features)
+            for number in range(depth - 1, -1, -1):
+                layer = place_of(number, pathway, room, inputs, units)
+                room.totals[:] = 0.0
+                active = layer.active // units
+                unrectify(upstream, layer.positive, deltas, totals, batch, active, units)
+                if number > 0:
+                    weights = pathway.deeper[number - 1]
+                    hand_down(
+                        layer, weights, deltas, room.by_unit, room.below, room.upstream, positions
+                    )
+                learn(layer, room.deltas, pathway.biases[number], room.totals)
         return correct
 
     return compiled(descend, positions, units)
@@ -196,22 +97,22 @@ class PathwayDescent:
         self, inputs: int, units: int, layers: int, classes: int, batch: int, widest: int
     ) -> None:
         self._units = units
-        step = padded(widest * units, VECTOR)
+        pitch = padded(widest * units, VECTOR)
         rows = [padded(count, LANE) for count in (inputs, units)]
-        self._first: Floats = zeros(rows[0], step)
-        self._deeper: Floats = zeros(layers - 1, rows[1], step)
-        self._biases: Floats = zeros(layers, step)
-        self._room = (
-            zeros(batch, rows[0]),
-            zeros(batch, step),
-            zeros(layers, batch, step, dtype=torch.uint8),
-            zeros(layers * batch * units + LANE),
-            zeros(batch, step),
-            zeros(step),
-            zeros(step + 1, rows[1]),
-            zeros(batch, rows[1]),
-            zeros(batch, units),
-            zeros(batch, classes),
+        self._first: Floats = zeros(rows[0], pitch)
+        self._deeper: Floats = zeros(layers - 1, rows[1], pitch)
+        self._biases: Floats = zeros(layers, pitch)
+        self._room = DescentRoom(
+            drawn=zeros(batch, rows[0]),
+            responses=zeros(batch, pitch),
+            positive=zeros(layers, batch, pitch, dtype=torch.uint8),
+            outputs=zeros(layers * batch * units + LANE),
+            errors=zeros(batch, classes),
+            upstream=zeros(batch, units),
+            deltas=zeros(batch, pitch),
+            totals=zeros(pitch),
+            by_unit=zeros(pitch + 1, rows[1]),
+            below=zeros(batch, rows[1]),
         )
         self._descend = descent_kernel(tile_positions(batch), units)
 
@@ -238,17 +139,15 @@ class PathwayDescent:
         Returns:
             How many images were told right, each before it was learned from.
         """
-        active_rows = [np.concatenate(both) for both in zip(learned, used, strict=True)]
-        for rows, columns in self._places(grid, active_rows):
+        active = [np.concatenate(both) for both in zip(learned, used, strict=True)]
+        for rows, columns in self._places(grid, active):
             columns[:] = rows
-        counts = np.array([len(mine) for mine in learned])
-        active = np.array([len(mine) for mine in active_rows])
-        correct: int = self._descend(
-            *(images, order, labels, self._first, self._deeper, self._biases, head),
-            *(active, counts, np.float32(1.0 / active[-1] if mean else 1.0)),
-            np.float32(learning_rate / order.shape[1]),
-            *self._room,
-        )
+        counts, trained = (np.array([len(mine) for mine in each]) for each in (active, learned))
+        scale = np.float32(1.0 / len(active[-1]) if mean else 1.0)
+        pathway = Pathway(self._first, self._deeper, self._biases, head, counts, trained, scale)
+        minibatches = Minibatches(images, labels, order)
+        rate = np.float32(learning_rate / order.shape[1])
+        correct: int = self._descend(minibatches, pathway, rate, self._room)
         for rows, columns in self._places(grid, learned):
             rows[:] = columns
         return correct

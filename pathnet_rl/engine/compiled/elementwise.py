@@ -16,13 +16,14 @@ from pathnet_rl.engine.compiled.registers import (
     at_address,
     load,
     long,
+    longs,
     rounded_to_bfloat16,
     store,
 )
 from pathnet_rl.engine.compiler import cgutils, intrinsic
 
 MOST_TOGETHER = 64
-"""Outputs of a module that are rectified together: wider vectors take LLVM minutes."""
+"""Units of a module that are rectified together: wider vectors take LLVM minutes."""
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -115,53 +116,47 @@ def _fill_pairs(
 
 @intrinsic  # type: ignore[untyped-decorator]
 def rectify(
-    context: Any,
-    responses: Any,
-    step: Any,
-    kept: Any,
-    sums: Any,
-    rows: Any,
-    modules: Any,
-    outputs: Any,
+    context: Any, responses: Any, kept: Any, sums: Any, rows: Any, modules: Any, units: Any
 ) -> Any:
     """ReLU and sum over modules, row by row.
 
     Args:
-        responses: address of [rows, step] float32, of which the first modules x outputs count.
-        kept: address of [rows, step] bytes, filled: 1 where a response is positive (or not a number,
-            which must not vanish). sums: address of [rows, outputs] float32, filled. outputs: a literal.
+        responses: Rows, of which the first modules x units words count.
+        kept: address of bytes of the same pitch, filled: 1 where a response is positive (or not a number,
+            which must not vanish). sums: address of [rows, units] float32, filled. units: a literal.
     """
-    if not isinstance(outputs, types.IntegerLiteral):
+    if not isinstance(units, types.IntegerLiteral):
         return None
-    count = outputs.literal_value
-    signature = types.void(*[types.int64] * 6, outputs)
+    count = units.literal_value
+    signature = types.void(responses, *[types.int64] * 4, units)
 
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        responses, step, kept, sums, rows, modules = arguments[:6]
-        for floats, bytes_, row, output in _outputs_together(builder, rows, count):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        responses, kept, sums, rows, modules, _ = arguments
+        responses = longs(context, builder, signature.args[0], responses)
+        for floats, bytes_, row, first in _units_together(builder, rows, count):
             zero = ir.Constant(floats, None)
             total = cgutils.alloca_once(builder, floats)
             builder.store(zero, total)
             with cgutils.for_range(builder, modules) as module:
-                unit = builder.add(builder.mul(module.index, long(count)), output)
-                first = builder.add(unit, builder.mul(row, step))
-                response = load(builder, at_address(builder, responses, first, floats))
+                unit = builder.add(builder.mul(module.index, long(count)), first)
+                place = builder.add(unit, builder.mul(row, responses.pitch))
+                response = load(builder, at_address(builder, responses.address, place, floats))
                 positive = builder.fcmp_unordered(">", response, zero)
-                place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
-                store(builder, builder.zext(positive, bytes_), place, 1)
+                byte = builder.inttoptr(builder.add(kept, place), bytes_.as_pointer())
+                store(builder, builder.zext(positive, bytes_), byte, 1)
                 rectified = builder.select(positive, response, zero)
                 builder.store(builder.fadd(builder.load(total), rectified), total)
-            first = builder.add(builder.mul(row, long(count)), output)
-            store(builder, builder.load(total), at_address(builder, sums, first, floats))
+            place = builder.add(builder.mul(row, long(count)), first)
+            store(builder, builder.load(total), at_address(builder, sums, place, floats))
 
     return signature, generate
 
 
-def _outputs_together(builder: Any, rows: Any, count: int) -> Iterator[tuple[Any, Any, Any, Any]]:
-    """Generate loops over rows and over at most MOST_TOGETHER of `count` outputs, and what is left.
+def _units_together(builder: Any, rows: Any, count: int) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """Generate loops over rows and over at most MOST_TOGETHER of `count` units, and what is left.
 
     Yields:
-        Inside each: the vectors of as many floats and bytes, the row, the first output.
+        Inside each: the vectors of as many floats and bytes, the row, the first unit.
     """
     whole, rest = divmod(count, MOST_TOGETHER)
     for width, chunks, begin in ((MOST_TOGETHER, whole, 0), (rest, 1, whole * MOST_TOGETHER)):
@@ -178,36 +173,35 @@ def _outputs_together(builder: Any, rows: Any, count: int) -> Iterator[tuple[Any
 
 @intrinsic  # type: ignore[untyped-decorator]
 def unrectify(
-    context: Any, upstream: Any, kept: Any, raw: Any, step: Any, totals: Any, rows: Any, modules: Any,
-    outputs: Any,
+    context: Any, upstream: Any, kept: Any, deltas: Any, totals: Any, rows: Any, modules: Any, units: Any
 ) -> Any:  # fmt: skip
     """The gradient of `rectify`.
 
     Args:
-        upstream: address of [rows, outputs] float32, the gradient of the sums. kept: what `rectify`
-            filled. raw: address of [rows, step] float32, of which the first modules x outputs are filled:
-            the gradient of the responses. totals: address of [step], to which it is added. outputs: a
-            literal.
+        upstream: address of [rows, units] float32, the gradient of the sums. kept: what `rectify` filled,
+            of the pitch of `deltas`.
+        deltas: Rows, of which the first modules x units words are filled: the gradient of the responses.
+        totals: address of [modules x units] float32, to which it is added. units: a literal.
     """
-    if not isinstance(outputs, types.IntegerLiteral):
+    if not isinstance(units, types.IntegerLiteral):
         return None
-    count = outputs.literal_value
-    signature = types.void(*[types.int64] * 7, outputs)
+    count = units.literal_value
+    signature = types.void(types.int64, types.int64, deltas, *[types.int64] * 3, units)
 
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        upstream, kept, raw, step, totals, rows, modules = arguments[:7]
-        for floats, bytes_, row, output in _outputs_together(builder, rows, count):
-            first = builder.add(builder.mul(row, long(count)), output)
-            gradient = load(builder, at_address(builder, upstream, first, floats))
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        upstream, kept, deltas, totals, rows, modules, _ = arguments
+        deltas = longs(context, builder, signature.args[2], deltas)
+        for floats, bytes_, row, first in _units_together(builder, rows, count):
+            none, off = ir.Constant(floats, None), ir.Constant(bytes_, None)
+            place = builder.add(builder.mul(row, long(count)), first)
+            gradient = load(builder, at_address(builder, upstream, place, floats))
             with cgutils.for_range(builder, modules) as module:
-                unit = builder.add(builder.mul(module.index, long(count)), output)
-                first = builder.add(unit, builder.mul(row, step))
-                place = builder.inttoptr(builder.add(kept, first), bytes_.as_pointer())
-                positive = builder.icmp_unsigned(
-                    "!=", load(builder, place, 1), ir.Constant(bytes_, None)
-                )
-                mine = builder.select(positive, gradient, ir.Constant(floats, None))
-                store(builder, mine, at_address(builder, raw, first, floats))
+                unit = builder.add(builder.mul(module.index, long(count)), first)
+                place = builder.add(unit, builder.mul(row, deltas.pitch))
+                byte = builder.inttoptr(builder.add(kept, place), bytes_.as_pointer())
+                positive = builder.icmp_unsigned("!=", load(builder, byte, 1), off)
+                mine = builder.select(positive, gradient, none)
+                store(builder, mine, at_address(builder, deltas.address, place, floats))
                 total = at_address(builder, totals, unit, floats)
                 store(builder, builder.fadd(load(builder, total), mine), total)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -14,6 +14,7 @@ from pathnet_rl.engine.compiled.registers import (
     at_address,
     load,
     long,
+    longs,
     rounded_to_bfloat16,
     store,
 )
@@ -45,64 +46,74 @@ def sum_bytes(context: Any, address: Any, groups: Any, sums: Any) -> Any:
             values = builder.zext(_bytes(builder, place), words)
             for total, added in zip(totals, (values, builder.mul(values, values)), strict=True):
                 builder.store(builder.add(builder.load(total), added), total)
-        for row, total in enumerate(totals):
-            place = at_address(builder, sums, long(row * VECTOR), words)
+        for which, total in enumerate(totals):
+            place = at_address(builder, sums, long(which * VECTOR), words)
             store(builder, builder.load(total), place)
 
     return signature, generate
 
 
+class Planes(NamedTuple):
+    """The frames of one sample: addresses of [channels, pixels] bytes, of [channels] medians and scales."""
+
+    address: int
+    pixels: int
+    medians: int
+    scales: int
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def standardise_pixels(
-    context: Any, frames: Any, pixels: Any, groups: Any, medians: Any, scales: Any, image: Any,
-    channels: Any, halves: Any,
-) -> Any:  # fmt: skip
+    context: Any, planes: Any, groups: Any, image: Any, channels: Any, halves: Any
+) -> Any:
     """(pixel - median) x scale for VECTOR pixels of all channels at a time, channels-last.
 
     Args:
-        frames: address of [channels, pixels] bytes. groups: of VECTOR pixels. medians, scales: addresses of
-            [channels] float32. image: address of [pixels, channels] float32, or bfloat16 if `halves`,
-            filled. channels, halves: literals.
+        planes: Planes. groups: of VECTOR pixels, how many. image: address of [pixels, channels] float32, or
+            bfloat16 if `halves`, filled. channels, halves: literals.
     """
     if not isinstance(channels, types.IntegerLiteral) or not isinstance(halves, types.Literal):
         return None
-    count = channels.literal_value
-    floats = ir.VectorType(FLOAT, VECTOR)
-    number, size = (ir.IntType(16), 2) if halves.literal_value else (FLOAT, 4)
-    signature = types.void(*[types.int64] * 6, channels, halves)
+    count, rounded = channels.literal_value, bool(halves.literal_value)
+    number, size = (ir.IntType(16), 2) if rounded else (FLOAT, 4)
+    filled = ir.VectorType(number, VECTOR).as_pointer()
+    signature = types.void(planes, types.int64, types.int64, channels, halves)
     # The channels of a group's numbers, vector by vector; often all vectors are alike.
     patterns = [tuple((v * VECTOR + i) % count for i in range(VECTOR)) for v in range(count)]
 
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        frames, pixels, groups, medians, scales, image = arguments[:6]
-        median, scale = (
-            {
-                pattern: builder.bitcast(_chosen(builder, address, pattern), floats)
-                for pattern in patterns
-            }
-            for address in (medians, scales)
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        planes, groups, image, _, _ = arguments
+        planes = longs(context, builder, signature.args[0], planes)
+        medians, scales = (
+            {pattern: _chosen(builder, address, pattern) for pattern in patterns}
+            for address in (planes.medians, planes.scales)
         )
         with cgutils.for_range(builder, groups) as group:
             first = builder.mul(group.index, long(VECTOR))
-            planes = []
-            for channel in range(count):
-                plane = builder.add(frames, builder.mul(pixels, long(channel)))
-                planes.append(_bytes(builder, builder.add(plane, first)))
-            whole = _side_by_side(builder, planes)
+            begins = [
+                builder.add(planes.address, builder.mul(planes.pixels, long(channel)))
+                for channel in range(count)
+            ]
+            parts = [_bytes(builder, builder.add(begin, first)) for begin in begins]
+            whole = _side_by_side(builder, parts)
             begin = builder.add(image, builder.mul(first, long(count * size)))
             for v, pattern in enumerate(patterns):
                 order = [c * VECTOR + (v * VECTOR + i) // count for i, c in enumerate(pattern)]
-                mask = ir.Constant(ir.VectorType(INT, VECTOR), order)
-                mixed = builder.shuffle_vector(whole, ir.Constant(whole.type, ir.Undefined), mask)
-                value = builder.fsub(builder.uitofp(mixed, floats), median[pattern])
-                value = builder.fmul(value, scale[pattern])
-                if halves.literal_value:
+                value = _floats_of(builder, whole, order)
+                value = builder.fmul(builder.fsub(value, medians[pattern]), scales[pattern])
+                if rounded:
                     value = rounded_to_bfloat16(builder, value)
                 place = builder.add(begin, long(v * VECTOR * size))
-                kind = ir.VectorType(number, VECTOR).as_pointer()
-                store(builder, value, builder.inttoptr(place, kind), size)
+                store(builder, value, builder.inttoptr(place, filled), size)
 
     return signature, generate
+
+
+def _floats_of(builder: Any, vector: Any, order: list[int]) -> Any:
+    """The bytes in these places of a vector, as float32."""
+    mask = ir.Constant(ir.VectorType(INT, len(order)), order)
+    chosen = builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+    return builder.uitofp(chosen, ir.VectorType(FLOAT, len(order)))
 
 
 def _bytes(builder: Any, address: Any) -> Any:
@@ -111,10 +122,10 @@ def _bytes(builder: Any, address: Any) -> Any:
 
 
 def _chosen(builder: Any, address: Any, places: tuple[int, ...]) -> Any:
-    """A vector of the words at these places."""
-    chosen = ir.Constant(ir.VectorType(INT, VECTOR), ir.Undefined)
+    """A vector of the float32 at these places."""
+    chosen = ir.Constant(ir.VectorType(FLOAT, VECTOR), ir.Undefined)
     for lane, place in enumerate(places):
-        word = builder.load(at_address(builder, address, long(place), INT))
+        word = builder.load(at_address(builder, address, long(place), FLOAT))
         chosen = builder.insert_element(chosen, word, ir.Constant(INT, lane))
     return chosen
 

@@ -9,16 +9,18 @@ import functools
 import math
 from typing import Any, NamedTuple
 
-import numba
-import numba.extending
 import numpy as np
 import torch
-from numba import types
 from numpy.typing import NDArray
 
-from pathnet_rl.engine.compiled.frame_vectors import MOST_SUMMED, standardise_pixels, sum_bytes
+from pathnet_rl.engine.compiled.frame_vectors import (
+    MOST_SUMMED,
+    Planes,
+    standardise_pixels,
+    sum_bytes,
+)
 from pathnet_rl.engine.compiled.registers import LANE, MULTIPLIES_PAIRS, VECTOR, bfloat16_bits
-from pathnet_rl.engine.compiler import compiled
+from pathnet_rl.engine.compiler import compiled, part
 from pathnet_rl.engine.frames import MEDIAN_STRIDE, medians_and_scales
 from pathnet_rl.errors import UserError
 
@@ -58,18 +60,13 @@ class Frames(NamedTuple):
     scales: NDArray[np.float32]
 
 
-NO_FRAMES = Frames(
-    np.zeros((0, 0, 0), np.uint8), np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
-)
-
-
-@numba.extending.register_jitable
+@part
 def _background(frame: Any, width: int, counts: Any) -> int:
     """The median of a sample of bytes [H x W]; `counts` [256] is for this function's own use."""
     counts[:] = 0
     sampled = 0
-    for row in range(0, len(frame), MEDIAN_STRIDE * width):
-        for i in range(row, row + width, MEDIAN_STRIDE):
+    for line in range(0, len(frame), MEDIAN_STRIDE * width):
+        for i in range(line, line + width, MEDIAN_STRIDE):
             counts[frame[i]] += 1
             sampled += 1
     grey, up_to = 0, counts[0]
@@ -79,19 +76,19 @@ def _background(frame: Any, width: int, counts: Any) -> int:
     return grey
 
 
-@numba.extending.register_jitable
+@part
 def _variance(frame: Any, sums: Any) -> float:
     """Of bytes [H x W]; `sums` [2, VECTOR] is for this function's own use."""
     total, squares = np.int64(0), np.int64(0)
     for begin in range(0, len(frame), MOST_SUMMED):
-        part = frame[begin : begin + MOST_SUMMED]
-        groups = len(part) // VECTOR
-        sum_bytes(part.ctypes.data, groups, sums.ctypes.data)
+        some = frame[begin : begin + MOST_SUMMED]
+        groups = len(some) // VECTOR
+        sum_bytes(some.ctypes.data, groups, sums.ctypes.data)
         for lane in range(VECTOR):
             total += sums[0, lane]
             squares += sums[1, lane]
-        for i in range(groups * VECTOR, len(part)):
-            value = np.int64(part[i])
+        for i in range(groups * VECTOR, len(some)):
+            value = np.int64(some[i])
             total += value
             squares += value * value
     mean = total / len(frame)
@@ -99,8 +96,8 @@ def _variance(frame: Any, sums: Any) -> float:
 
 
 @compiled
-def _keep(seen: Any, width: int, standardised: bool, frames: Any, first: int) -> None:
-    """Copy bytes [E, C, H x W] whose rows are `width` long to `frames`, from the sample `first` on.
+def keep_frames(seen: Any, width: int, standardised: bool, frames: Any, first: int) -> None:
+    """Copy bytes [E, C, H x W] whose lines are `width` long to `frames`, from the sample `first` on.
 
     Their medians and scales are taken on the way.
     """
@@ -118,45 +115,29 @@ def _keep(seen: Any, width: int, standardised: bool, frames: Any, first: int) ->
             frames.medians[first + e, c], frames.scales[first + e, c] = median, scale
 
 
+@part
 def expand(frames: Frames, sample: int, image: Any, channels: int, halves: bool) -> None:
-    """Fill `image` [H x W x C], flat, from the frames of one sample. For compiled functions only.
+    """Fill `image` [H x W x C], flat, from the frames of one sample.
 
     Args:
         channels, halves: literals. halves: in bfloat16, as uint16, instead of float32.
     """
-    raise NotImplementedError
-
-
-# Not a compiled function that others enclose: numba's cache would know none of them again.
-@numba.extending.overload(expand, prefer_literal=True, jit_options={"error_model": "numpy"})
-def _expand(frames: Any, sample: Any, image: Any, channels: Any, halves: Any) -> Any:
-    if not isinstance(channels, types.IntegerLiteral) or not isinstance(halves, types.Literal):
-        return None
-    in_halves = bool(halves.literal_value)
-
-    def implementation(
-        frames: Any, sample: Any, image: Any, channels: Any, halves: Any
-    ) -> Any:  # Numba wants the very same signature.
-        planes = frames.planes[sample]
-        medians, scales = frames.medians[sample], frames.scales[sample]
-        pixels = planes.shape[1]
-        # Numbers that are not bytes are rare, and taken one at a time.
-        groups = pixels // VECTOR if planes.itemsize == 1 else 0
-        standardise_pixels(
-            planes.ctypes.data, pixels, groups, medians.ctypes.data, scales.ctypes.data,
-            image.ctypes.data, channels, halves,
-        )  # fmt: skip
-        number = np.empty(1, np.float32)
-        bits = number.view(np.uint32)
-        for c in range(channels):
-            for i in range(groups * VECTOR, pixels):
-                number[0] = (np.float32(planes[c, i]) - medians[c]) * scales[c]
-                if in_halves:
-                    image[i * channels + c] = bfloat16_bits(bits[0])
-                else:
-                    image[i * channels + c] = number[0]
-
-    return implementation
+    planes = frames.planes[sample]
+    medians, scales = frames.medians[sample], frames.scales[sample]
+    pixels = planes.shape[1]
+    # Numbers that are not bytes are rare, and taken one at a time.
+    groups = pixels // VECTOR if planes.itemsize == 1 else 0
+    addresses = Planes(planes.ctypes.data, pixels, medians.ctypes.data, scales.ctypes.data)
+    standardise_pixels(addresses, groups, image.ctypes.data, channels, halves)
+    number = np.empty(1, np.float32)
+    bits = number.view(np.uint32)
+    for c in range(channels):
+        for i in range(groups * VECTOR, pixels):
+            number[0] = (np.float32(planes[c, i]) - medians[c]) * scales[c]
+            if halves:
+                image[i * channels + c] = bfloat16_bits(bits[0])
+            else:
+                image[i * channels + c] = number[0]
 
 
 @functools.cache
@@ -177,7 +158,7 @@ class ImageInputs:
 
     Args:
         shape: (C, H, W) of an observation. steps: T + 1. environments: E.
-        standardised: see `standardise`; else scaled to [0, 1]. dtype: float32 or bfloat16.
+        standardised: see frames.py; else scaled to [0, 1]. dtype: float32 or bfloat16.
     """
 
     def __init__(
@@ -195,7 +176,7 @@ class ImageInputs:
         self.halves = dtype == torch.bfloat16
         flat = torch.zeros(math.prod(shape) + LANE, dtype=dtype)
         self._image = flat[: math.prod(shape)].view(*shape[1:], shape[0])
-        self.words: NDArray[Any] = (
+        self.numbers: NDArray[Any] = (
             flat.view(torch.int16).numpy().view(np.uint16) if self.halves else flat.numpy()
         )
         """Room for one image, [H, W, C] flat, and LANE spare numbers; bfloat16 as uint16."""
@@ -218,7 +199,7 @@ class ImageInputs:
         first = step * environments
         if observations.dtype == np.uint8:
             seen = np.ascontiguousarray(observations).reshape(environments, channels, -1)
-            _keep(seen, width, self._standardised, self.frames, first)
+            keep_frames(seen, width, self._standardised, self.frames, first)
             return
         if self.frames.planes.dtype == np.uint8:
             self.frames = self._room(np.float32)
@@ -232,5 +213,5 @@ class ImageInputs:
 
     def image(self, sample: int) -> torch.Tensor:
         """[H, W, C] of one sample, until the next is asked for."""
-        image_kernel(self.channels, self.halves)(self.frames, sample, self.words)
+        image_kernel(self.channels, self.halves)(self.frames, sample, self.numbers)
         return self._image

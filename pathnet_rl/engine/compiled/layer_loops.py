@@ -1,139 +1,102 @@
-"""The layers' loops, compiled when first called: from inputs to outputs in one pass over memory, and back."""
+"""The layers' loops, compiled when first called: begin here. Vocabulary: layer_arrays.py.
+
+Forward, a tile of windows side by side is multiplied by all modules' weights where it lies, and rectified
+and summed up before it reaches memory. Backward, an image's deltas are made, and from them, while they are
+in the cache, the gradients of weights (weight_gradient.py), and of inputs (input_gradient.py) or, where
+images are of bfloat16, none (pair_gradient.py).
+
+All loops go over images, one at a time, because the first layer's are made of frames only when they are
+needed. Their background is 0; what is multiplied by it is left out (blanks.py).
+"""
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from pathnet_rl.engine.compiled.elementwise import (
-    all_zero,
-    interleave,
-    interleave_rounded,
-    rectify,
-    unrectify,
+from pathnet_rl.engine.compiled.blanks import (
+    lines_with_windows,
+    list_lines,
+    list_lines_there,
+    mark_blank,
 )
-from pathnet_rl.engine.compiled.images import Frames, expand
+from pathnet_rl.engine.compiled.elementwise import rectify, unrectify
+from pathnet_rl.engine.compiled.images import expand
+from pathnet_rl.engine.compiled.input_gradient import columns_of, gather, list_windows_that_see
+from pathnet_rl.engine.compiled.layer_arrays import (
+    Gradients,
+    Inputs,
+    Listed,
+    Outputs,
+    PairRoom,
+    Room,
+    Upstream,
+    Weights,
+    Windows,
+)
+from pathnet_rl.engine.compiled.pair_gradient import (
+    add_products_of_pairs,
+    list_pairs_there,
+    pair_deltas,
+    pair_windows,
+)
 from pathnet_rl.engine.compiled.registers import LANE
-from pathnet_rl.engine.compiled.tiles import (
-    GRADIENT_POSITIONS,
-    MOST_LANES,
-    MOST_POSITIONS,
-    multiply,
-    multiply_listed,
-    registers_of,
+from pathnet_rl.engine.compiled.tiles import Rows, Runs, Vectors, Words, multiply, tile_positions
+from pathnet_rl.engine.compiled.weight_gradient import (
+    add_products,
+    list_places,
+    list_places_there,
+    make_deltas,
 )
 from pathnet_rl.engine.compiler import compiled
 
 
-class Windows(NamedTuple):
-    """Where a layer's windows lie in its inputs. Steps count words of 4 bytes (registers.py).
-
-    Attributes:
-        height, width: outputs of one sample. image: step to the next sample. down, across: steps to the
-            window of the next output. line: step to the next line of a window. lines: how many.
-        row: words of a line. slices: how many times a window moves on until it has left a line behind.
-    """
-
-    height: int
-    width: int
-    image: int
-    down: int
-    across: int
-    line: int
-    lines: int
-    row: int
-    slices: int
-
-
-def tile_positions(width: int, lanes: int = MOST_LANES) -> int:
-    """How many of `width` positions side by side are one tile; the last tile may overlap the one before.
-
-    Args:
-        lanes: of a position. Fewer vectors than the largest tile has leave registers for more positions.
-    """
-    most = MOST_POSITIONS * registers_of(MOST_LANES) // registers_of(min(lanes, MOST_LANES))
-    return -(-width // -(-width // most))
-
-
 @functools.cache
-def forward_kernel(positions: int, outputs: int, pairs: bool, channels: int) -> Any:
-    """The forward pass of a layer whose outputs come in tiles of `positions`, compiled when first called.
+def forward_kernel(windows: Windows, units: int, pairs: bool, channels: int) -> Any:
+    """The forward pass of a layer, compiled when first called.
 
     Args:
-        outputs: of a module, k. pairs: inputs and weights are pairs of bfloat16. channels: of images, if
-            the inputs are that, else 0. Images are expanded from their frames one at a time. Their
-            background is 0; lines that are 0 all along a tile's windows are left out, which changes
-            nothing in the sums.
+        units: k. pairs: inputs and weights are bfloat16.
+        channels: of the frames that images are expanded from, or 0.
     """
+    positions = tile_positions(windows.width)
 
-    def forward(
-        frames: Frames,
-        inputs: Any,
-        begin: int,
-        samples: int,
-        windows: Windows,
-        weights: Any,
-        bias: Any,
-        modules: int,
-        responses: Any,
-        kept: Any,
-        sums: Any,
-        row: int,
-    ) -> None:
-        """Fill rows of `kept` [rows, step] and `sums` [rows, k], from `row` on, from `begin` words on.
-
-        Args:
-            inputs: flat, float32 or the bits of bfloat16; of images, room for one, and `begin` counts not.
-            weights: [words, step] (of pairs: [words, step, 2]), bias: [step], where step is at least
-                modules x k, padded.
-            responses: room for [positions, step], for this function's own use.
-        """
-        lanes, step = -(-modules * outputs // LANE) * LANE, len(bias)
-        tiles = -(-windows.width // positions)
-        source, target = inputs.ctypes.data, responses.ctypes.data
-        terms, count = np.empty((windows.lines, 2), np.int64), windows.lines
-        for line in range(windows.lines):
-            terms[line, 0], terms[line, 1] = line * windows.line, line * windows.row * step
+    def forward(inputs: Any, weights: Weights, outputs: Outputs, first: int, images: int) -> None:
+        """Fill the rows of `outputs` for so many images, from the image `first` on."""
+        pitch, places = len(weights.bias), windows.height * windows.width
+        lanes = -(-weights.modules * units // LANE) * LANE
+        tiles, lines = -(-windows.width // positions), windows.lines
+        runs = np.empty((windows.lines, 2), np.int64)
+        list_lines(windows, pitch, runs)
         if channels:
-            steps = windows.down // windows.line
-            blank = np.empty((tiles, (windows.height - 1) * steps + windows.lines), np.bool_)
-            stretch = (positions - 1) * windows.across + windows.row
-        for sample in range(samples):
-            image = 0 if channels else begin + sample * windows.image
+            blank = np.empty((lines_with_windows(windows), tiles), np.bool_)
+        responses = Rows(outputs.responses.ctypes.data, pitch)
+        bias = Rows(weights.bias.ctypes.data, 0)
+        right = Vectors(weights.by_input.ctypes.data, pitch)
+        for image in range(first, first + images):
             if channels:
-                first = row // (windows.height * windows.width)
-                expand(frames, first + sample, inputs, channels, pairs)
-                for tile in range(tiles):
-                    x = min(tile * positions, windows.width - positions)
-                    for line in range(blank.shape[1]):
-                        at = image + line * windows.line + x * windows.across
-                        blank[tile, line] = all_zero(source + 4 * at, stretch)
+                begin = inputs.numbers.ctypes.data
+                expand(inputs.frames, image, inputs.numbers, channels, pairs)
+                mark_blank(inputs.numbers, windows, positions, blank)
+            else:
+                begin = inputs.ctypes.data + 4 * image * windows.image_pitch
             for y in range(windows.height):
                 for tile in range(tiles):
                     x = min(tile * positions, windows.width - positions)
-                    at = image + y * windows.down + x * windows.across
                     if channels:
-                        count = 0
-                        for line in range(windows.lines):
-                            # Written in any case, overwritten if it does not count: no branch to guess.
-                            terms[count, 0] = line * windows.line
-                            terms[count, 1] = line * windows.row * step
-                            count += not blank[tile, y * steps + line]
-                    multiply_listed(
-                        target, step, bias.ctypes.data, 0,
-                        source + 4 * at, windows.across, 1,
-                        weights.ctypes.data, step,
-                        terms.ctypes.data, count, windows.row, lanes, positions, pairs,
-                    )  # fmt: skip
-                    at = row + (sample * windows.height + y) * windows.width + x
-                    rectify(
-                        target, step, kept.ctypes.data + at * step,
-                        sums.ctypes.data + 4 * at * outputs, positions, modules, outputs,
-                    )  # fmt: skip
+                        lines = list_lines_there(blank, y, tile, windows, pitch, runs)
+                    window = begin + 4 * (y * windows.down + x * windows.across)
+                    left = Words(window, windows.across, 1)
+                    terms = Runs(runs.ctypes.data, lines, windows.words)
+                    multiply(responses, bias, left, right, terms, lanes, positions, pairs)
+                    row = image * places + y * windows.width + x
+                    positive = outputs.positive.ctypes.data + row * pitch
+                    sums = outputs.sums.ctypes.data + 4 * row * units
+                    rectify(responses, positive, sums, positions, weights.modules, units)
 
-    return compiled(forward, positions, outputs, pairs, channels)
+    return compiled(forward, *windows, units, pairs, channels)
 
 
 @functools.cache
@@ -141,233 +104,98 @@ def head_kernel(positions: int) -> Any:
     """The forward pass of a head on tiles of `positions` samples: a product and a bias."""
 
     def head(
-        inputs: Any, weights: Any, bias: Any, outputs: Any, row: int, samples: int, lanes: int
+        inputs: Any, weights: Any, bias: Any, outputs: Any, first: int, samples: int, lanes: int
     ) -> None:
-        """Fill so many rows of `outputs` [samples, step], from `row` on.
+        """Fill so many rows of `outputs` [samples, pitch], from `first` on.
 
         Args:
-            inputs: [samples, F]. weights: [F, step]. bias: [step]. lanes: padded outputs.
+            inputs: [samples, F]. weights: [F, pitch]. bias: [pitch]. lanes: padded outputs.
         """
-        features, step = weights.shape
+        features, pitch = weights.shape
         for tile in range(-(-samples // positions)):
-            first = row + min(tile * positions, samples - positions)
-            multiply(
-                outputs[first:].ctypes.data, step, bias.ctypes.data, 0,
-                inputs[first:].ctypes.data, features, 0, 1,
-                weights.ctypes.data, 0, step,
-                1, features, lanes, positions, False,
-            )  # fmt: skip
+            sample = first + min(tile * positions, samples - positions)
+            out, start = Rows(outputs[sample:].ctypes.data, pitch), Rows(bias.ctypes.data, 0)
+            left = Words(inputs[sample:].ctypes.data, features, 1)
+            right = Vectors(weights.ctypes.data, pitch)
+            multiply(out, start, left, right, features, lanes, positions, False)
 
     return compiled(head, positions)
 
 
 @functools.cache
-def backward_kernel(positions: int, outputs: int, channels: int) -> Any:
-    """The backward pass of a layer of float32 inputs; see `forward_kernel`.
-
-    The gradient of the inputs is gathered: a tile of `positions` inputs side by side, each as many words as a
-    window moves on by, sums up all windows that see it in registers, and is written once.
-    """
+def backward_kernel(windows: Windows, units: int, channels: int) -> Any:
+    """The backward pass of a layer of float32 inputs, compiled when first called; see `forward_kernel`."""
+    columns = columns_of(windows)
 
     def backward(
-        frames: Frames,
         inputs: Any,
-        samples: int,
-        windows: Windows,
-        weights: Any,
-        modules: int,
-        trainable: int,
-        upstream: Any,
-        kept: Any,
-        gradient: Any,
-        totals: Any,
+        weights: Weights,
+        upstream: Upstream,
+        gradients: Gradients,
         below: Any,
-        raw: Any,
-        columns: Any,
+        room: Room,
+        images: int,
     ) -> None:
-        """Add to the gradients of weights and biases; fill that of the inputs.
+        """Add to the gradients of so many images; fill that of the inputs.
 
         Args:
-            inputs: as in `forward_kernel`, with LANE spare numbers: up to LANE - 1 past a window's line are
-                read.
-            weights: [at least n k, lines, at least slices x across, padded], zeros past a row.
-            trainable: outputs, k a module, of the modules that learn, which come first. upstream: [rows, k].
-            gradient: [padded trainable, lines, padded row]. totals: [step]. below: [numbers of the
-                samples' inputs, and `across` spare ones], or empty if their gradient is not wanted.
-            raw: [height, slices - 1 + width + slices - 1, step], zeros, and columns: [positions + 1, padded
-                across], of which the last row is zeros, for this function's own use.
+            below: [numbers of the images, and `across` spare ones], or empty if it is not wanted.
         """
-        step = kept.shape[1]
-        padded, lanes = gradient.shape[2], columns.shape[1]
-        height, width = windows.height, windows.width
-        margin = windows.slices - 1
-        wide = width + 2 * margin
-        steps = windows.down // windows.line
-        # Terms of the weights' gradient are rows of outputs, or, of images, single ones.
-        terms, chosen = np.empty((height * width, 2), np.int64), height
-        for y in range(height):
-            terms[y, 0], terms[y, 1] = (y * wide + margin) * step, y * windows.down
+        pitch, all_places = room.deltas.shape[2], windows.height * windows.width
+        runs = np.empty((windows.lines, all_places, 2), np.int64)
+        places = Listed(runs, np.empty(windows.lines, np.int64))
+        list_places(windows, pitch, places)
         if channels:
-            blank = np.empty(((height - 1) * steps + windows.lines, width), np.bool_)
-        # Terms of a line of inputs are the outputs' lines that see it, each `slices` times.
-        input_lines = windows.image // windows.line
-        seen = np.empty((input_lines, windows.lines * windows.slices, 2), np.int64)
-        counts = np.zeros(input_lines, np.int64)
-        for y in range(height):
-            for line in range(windows.lines):
-                for part in range(windows.slices):
-                    place = y * steps + line
-                    term = seen[place, counts[place]]
-                    term[0] = (y * wide + margin - part) * step
-                    term[1] = line * weights.shape[2] + part * windows.across
-                    counts[place] += 1
-        zeros = columns[positions].ctypes.data
-        whole = lanes == windows.across
-        reached = width + margin
-        for sample in range(samples):
-            for y in range(height):
-                at = (sample * height + y) * width
-                unrectify(
-                    upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,
-                    raw[y, margin:].ctypes.data, step, totals.ctypes.data, width, modules, outputs,
-                )  # fmt: skip
-            image = 0 if channels else sample * windows.image
+            blank = np.empty((lines_with_windows(windows), windows.width), np.bool_)
+        seen = list_windows_that_see(windows, pitch, weights.by_unit.shape[2])
+        for image in range(images):
+            make_deltas(upstream, windows, image, room.deltas, gradients.biases, units)
             if channels:
-                expand(frames, sample, inputs, channels, False)
-                for line in range(len(blank)):
-                    for x in range(width):
-                        at = image + line * windows.line + x * windows.across
-                        blank[line, x] = all_zero(inputs.ctypes.data + 4 * at, windows.row)
-            for line in range(windows.lines):
-                if channels:
-                    chosen = 0
-                    for y in range(height):
-                        for x in range(width):
-                            terms[chosen, 0] = (y * wide + margin + x) * step
-                            terms[chosen, 1] = y * windows.down + x * windows.across
-                            chosen += not blank[y * steps + line, x]
-                for first in range(0, trainable, GRADIENT_POSITIONS):
-                    target = gradient[first:, line:].ctypes.data
-                    multiply_listed(
-                        target, windows.lines * padded, target, windows.lines * padded,
-                        raw.ctypes.data + 4 * first, 1, step,
-                        inputs.ctypes.data + 4 * (image + line * windows.line), windows.across,
-                        terms.ctypes.data, chosen, 1 if channels else width,
-                        padded, GRADIENT_POSITIONS, False,
-                    )  # fmt: skip
-            # In order: what is written past the end of a line is overwritten by the next.
-            for line in range(input_lines if len(below) else 0):
-                begin = image + line * windows.line
-                for tile in range(-(-reached // positions)):
-                    x = min(tile * positions, reached - positions)
-                    at = begin + x * windows.across
-                    target = below[at:].ctypes.data if whole else columns.ctypes.data
-                    multiply_listed(
-                        target, lanes, zeros, 0,
-                        raw[0, x:].ctypes.data, step, 1,
-                        weights.ctypes.data, windows.lines * weights.shape[2],
-                        seen[line].ctypes.data, counts[line], modules * outputs,
-                        lanes, positions, False,
-                    )  # fmt: skip
-                    for p in range(0 if whole else positions):
-                        row = below[at + p * windows.across : at + (p + 1) * windows.across]
-                        for number in range(len(row)):
-                            row[number] = columns[p, number]
-                for number in range(begin + reached * windows.across, begin + windows.line):
-                    below[number] = 0.0
+                begin = inputs.numbers.ctypes.data
+                expand(inputs.frames, image, inputs.numbers, channels, False)
+                mark_blank(inputs.numbers, windows, 1, blank)
+                list_places_there(windows, pitch, blank, places)
+                add_products(begin, windows, room.deltas, places, 1, gradients)
+            else:
+                begin = inputs.ctypes.data + 4 * image * windows.image_pitch
+                add_products(begin, windows, room.deltas, places, windows.width, gradients)
+            if len(below):
+                gather(
+                    room,
+                    windows,
+                    weights,
+                    seen,
+                    below[image * windows.image_pitch :],
+                    columns,
+                    units,
+                )
 
-    return compiled(backward, positions, outputs, channels)
+    return compiled(backward, *windows, units, channels)
 
 
 @functools.cache
-def backward_pairs_kernel(outputs: int, channels: int) -> Any:
-    """The backward pass of a first layer on bfloat16 images: the gradients of its weights and biases.
-
-    A product of pairs adds up two positions, so two windows side by side are interleaved, and so are
-    their gradients, which are rounded to bfloat16. Lines of them that are 0 are left out.
-    """
+def backward_pairs_kernel(windows: Windows, units: int, channels: int) -> Any:
+    """The backward pass of a first layer on images of bfloat16: the gradients of its weights and biases."""
 
     def backward_pairs(
-        frames: Frames,
-        inputs: Any,
-        samples: int,
-        windows: Windows,
-        modules: int,
-        trainable: int,
-        upstream: Any,
-        kept: Any,
-        gradient: Any,
-        totals: Any,
-        raw: Any,
-        gradients: Any,
-        windows_side_by_side: Any,
+        inputs: Inputs, upstream: Upstream, gradients: Gradients, room: PairRoom, images: int
     ) -> None:
-        """Add to `gradient` [padded trainable, lines, padded row] and `totals` [step].
-
-        Args:
-            inputs: room for an image as uint16. windows: in pairs. trainable, upstream: as in
-                `backward_kernel`.
-            raw: [height x width + 1, step], zeros; gradients: [height, half, step] and
-                windows_side_by_side: [lines of an image, half, padded row], uint32, where half are the
-                pairs of outputs side by side. For this function's own use.
-        """
-        step = kept.shape[1]
-        padded = gradient.shape[2]
-        height, width = windows.height, windows.width
-        half = gradients.shape[1]
-        steps = windows.down // windows.line
-        # Of windows side by side: which have any bits, line by line; which outputs' gradients are needed.
-        there = np.empty((len(windows_side_by_side), half), np.uint8)
+        """Add to the gradients of so many images."""
+        height, half, pitch = room.delta_pairs.shape
+        all_places = height * windows.width
+        there = np.empty((len(room.window_pairs), half), np.uint8)
         needed = np.empty((height, half), np.uint8)
-        terms = np.empty((windows.lines, height * half, 2), np.int64)
-        counts = np.empty(windows.lines, np.int64)
-        for sample in range(samples):
-            expand(frames, sample, inputs, channels, True)
-            at = sample * height * width
-            unrectify(
-                upstream.ctypes.data + 4 * at * outputs, kept.ctypes.data + at * step,
-                raw.ctypes.data, step, totals.ctypes.data, height * width, modules, outputs,
-            )  # fmt: skip
-            for line in range(len(windows_side_by_side)):
-                for pair in range(half):
-                    at = line * windows.line + 2 * pair * windows.across
-                    # The window of a last output without a neighbour is its own neighbour's.
-                    apart = windows.across if 2 * pair + 1 < width else 0
-                    blank = all_zero(inputs.ctypes.data + 4 * at, apart + windows.row)
-                    there[line, pair] = not blank
-                    if not blank:
-                        interleave(
-                            inputs.ctypes.data + 4 * at, inputs.ctypes.data + 4 * (at + apart),
-                            2 * windows.row, windows_side_by_side[line, pair:].ctypes.data,
-                        )  # fmt: skip
-            needed[:] = 0
-            for line in range(windows.lines):
-                count = 0
-                for y in range(height):
-                    for pair in range(half):
-                        terms[line, count, 0] = (y * half + pair) * step
-                        terms[line, count, 1] = ((y * steps + line) * half + pair) * padded
-                        count += there[y * steps + line, pair]
-                        needed[y, pair] |= there[y * steps + line, pair]
-                counts[line] = count
-            for y in range(height):
-                for pair in range(half):
-                    if needed[y, pair]:
-                        # The last row is zeros: a last output without a neighbour.
-                        neighbour = y * width + 2 * pair + 1
-                        neighbour = neighbour if 2 * pair + 1 < width else height * width
-                        interleave_rounded(
-                            raw[y * width + 2 * pair :].ctypes.data, raw[neighbour:].ctypes.data,
-                            step, gradients[y, pair:].ctypes.data,
-                        )  # fmt: skip
-            for first in range(0, trainable, GRADIENT_POSITIONS):
-                for line in range(windows.lines):
-                    target = gradient[first:, line:].ctypes.data
-                    multiply_listed(
-                        target, windows.lines * padded, target, windows.lines * padded,
-                        gradients.ctypes.data + 4 * first, 1, 0,
-                        windows_side_by_side.ctypes.data, 0,
-                        terms[line].ctypes.data, counts[line], 1, padded, GRADIENT_POSITIONS, True,
-                    )  # fmt: skip
+        runs = np.empty((windows.lines, height * half, 2), np.int64)
+        places = Listed(runs, np.empty(windows.lines, np.int64))
+        deltas, totals = Rows(room.deltas.ctypes.data, pitch), gradients.biases.ctypes.data
+        for image in range(images):
+            expand(inputs.frames, image, inputs.numbers, channels, True)
+            gradient = upstream.gradient.ctypes.data + 4 * image * all_places * units
+            positive = upstream.positive.ctypes.data + image * all_places * pitch
+            unrectify(gradient, positive, deltas, totals, all_places, upstream.modules, units)
+            pair_windows(inputs.numbers, windows, room.window_pairs, there)
+            list_pairs_there(there, windows, room, places, needed)
+            pair_deltas(needed, windows, room)
+            add_products_of_pairs(places, room, gradients)
 
-    return compiled(backward_pairs, outputs, channels)
+    return compiled(backward_pairs, *windows, units, channels)

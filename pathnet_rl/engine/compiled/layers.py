@@ -1,8 +1,8 @@
 """The layers of one pathway at work: forward a step at a time, backward over a rollout. By hand, for speed.
 
-Axes: T steps, E environments, B = T x E samples; n active modules of k outputs in a layer. Arrays are
-channels-last throughout: a line of a window is contiguous, and the compiled loops (kernels.py) take
-windows where they lie. What is read or written as vectors is padded to `lanes`.
+Axes: T steps, E environments, B = T x E samples; n active modules of k units in a layer. Arrays are
+channels-last throughout: a line of a window is contiguous, and the compiled loops (layer_loops.py) take
+windows where they lie. Vocabulary: layer_arrays.py.
 """
 
 from __future__ import annotations
@@ -14,32 +14,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.engine.compiled.images import NO_FRAMES, Frames, ImageInputs
-from pathnet_rl.engine.compiled.layer_loops import (
+from pathnet_rl.engine.compiled.images import ImageInputs
+from pathnet_rl.engine.compiled.input_gradient import columns_of
+from pathnet_rl.engine.compiled.layer_arrays import (
+    Gradients,
+    Inputs,
+    Outputs,
+    PairRoom,
+    Room,
+    Upstream,
+    Weights,
     Windows,
+)
+from pathnet_rl.engine.compiled.layer_loops import (
     backward_kernel,
     backward_pairs_kernel,
     forward_kernel,
-    tile_positions,
 )
 from pathnet_rl.engine.compiled.module_layout import lay_out_kernel, take_back
 from pathnet_rl.engine.compiled.registers import LANE, VECTOR
+from pathnet_rl.engine.compiled.room import padded, zeros
+from pathnet_rl.engine.compiled.tiles import tile_positions
 from pathnet_rl.module_layer import AffineLayer
 
 Floats = NDArray[np.float32]
-
-
-def padded(count: int, multiple: int = LANE) -> int:
-    """The next multiple of LANE, or of another number."""
-    return -(-count // multiple) * multiple
-
-
-def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> NDArray[Any]:
-    """Zeros that begin at a multiple of 64 bytes, as torch's do and numpy's do not.
-
-    A vector of 64 bytes that lies across two lines of the cache takes twice as long or worse.
-    """
-    return torch.zeros(shape, dtype=dtype).numpy()
 
 
 def pairs_fit(shape: AffineLayer) -> bool:
@@ -51,38 +49,34 @@ def pairs_fit(shape: AffineLayer) -> bool:
 
 
 def windows_of(
-    shape: AffineLayer, samples: int, numbers_a_word: int, images: bool
+    shape: AffineLayer, samples: int, numbers_a_word: int, framed: bool
 ) -> tuple[int, Windows]:
     """How many images so many samples are, and where their windows lie.
 
-    A linear layer's samples are the outputs of one image, side by side: each sees all of a sample. But
-    when they are images, which are expanded one at a time.
+    A linear layer's samples lie side by side on the one line of one image, and each is a window. But when
+    they are made of frames, each is an image: only one is there at a time.
     """
     if not shape.convolutional:
         features = shape.fan_in
-        count, width = (samples, 1) if images else (1, samples)
-        steps = (features,) * 4
-        return count, Windows(1, width, *steps, lines=1, row=features, slices=1)
+        images, width = (samples, 1) if framed else (1, samples)
+        line = width * features
+        return images, Windows(1, width, line, line, line, features, 1, features, slices=1)
     height, width, _ = shape.output_shape
     pixel = shape.weight_shape[1]
     line = shape.input_shape[1] * pixel
-    steps = (
-        math.prod(shape.input_shape),
-        shape.stride * line,
-        shape.stride * pixel,
-        line,
-    )
-    image, down, across, line = (step // numbers_a_word for step in steps)
-    row = shape.weight_shape[3] * pixel // numbers_a_word
-    lines, slices = shape.weight_shape[2], -(-row // across)
-    return samples, Windows(height, width, image, down, across, line, lines, row, slices)
+    distances = math.prod(shape.input_shape), line, shape.stride * line, shape.stride * pixel
+    image, line, down, across = (distance // numbers_a_word for distance in distances)
+    lines, words = shape.weight_shape[2], shape.weight_shape[3] * pixel // numbers_a_word
+    slices = -(-words // across)
+    return samples, Windows(height, width, image, line, down, across, lines, words, slices)
 
 
 class Layer:
-    """One layer at work: buffers for T + 1 steps of E samples, and the prepared weights of the current path.
+    """One layer at work: room for T + 1 steps of E samples, and the prepared weights of the current path.
 
     Args:
-        inputs: [samples x input numbers], flat, and LANE spare numbers; or images, made when they are needed.
+        inputs: [samples x input numbers], flat, and LANE spare numbers; or frames, whose images are made when
+            they are needed.
         most_modules: the largest number of active modules. steps: T + 1. environments: E.
     """
 
@@ -95,119 +89,118 @@ class Layer:
         environments: int,
     ) -> None:
         self.shape = shape
-        self._images = inputs if isinstance(inputs, ImageInputs) else None
-        self._channels = 0 if self._images is None else self._images.channels
-        self._inputs = inputs.words if isinstance(inputs, ImageInputs) else inputs
-        self._numbers_a_word = 2 if self._inputs.dtype == np.uint16 else 1
-        outputs = shape.outputs
-        self._positions = math.prod(shape.output_shape) // outputs
-        rows = steps * environments * self._positions
-        self.outputs: Floats = zeros(rows * outputs + LANE)
-        self.summed = self.outputs[: rows * outputs].reshape(rows, outputs)
-        """Outputs of all steps, [samples x positions, k]."""
-        widest = padded(most_modules * outputs, VECTOR)
-        self._kept_bytes = zeros(rows * widest, dtype=torch.uint8)
-        self._lines = shape.weight_shape[2] if shape.convolutional else 1
-        self._row = shape.fan_in // self._lines
-        self._module_shape = (
-            shape.weight_shape if shape.convolutional else (outputs, 1, 1, shape.fan_in)
-        )
-        self._step_words = environments * math.prod(shape.input_shape) // self._numbers_a_word
-        self._step_rows = environments * self._positions
-        self._below: Floats = zeros(0)
-        self._samples, self._windows = self._windows_of(environments)
-        positions = tile_positions(self._windows.width)
-        pairs = self._numbers_a_word == 2
-        self._forward = forward_kernel(positions, outputs, pairs, self._channels)
+        self._framed = inputs if isinstance(inputs, ImageInputs) else None
+        self._channels = 0 if self._framed is None else self._framed.channels
+        self._numbers = inputs.numbers if isinstance(inputs, ImageInputs) else inputs
+        self._pairs = self._numbers.dtype == np.uint16
+        self._images, self._windows = self._windows_of(environments)
+        self._places = self._windows.height * self._windows.width * self._images // environments
+        rows = steps * environments * self._places
+        self.outputs: Floats = zeros(rows * shape.outputs + LANE)
+        self.summed = self.outputs[: rows * shape.outputs].reshape(rows, shape.outputs)
+        """Outputs of all steps, [samples x places, k]."""
+        self._make_room(most_modules, rows)
+
+    def _make_room(self, most_modules: int, rows: int) -> None:
+        shape, windows = self.shape, self._windows
+        widest = padded(most_modules * shape.outputs, VECTOR)
+        self._positive_bytes = zeros(rows * widest, dtype=torch.uint8)
+        positions = tile_positions(windows.width)
         self._responses: Floats = zeros(positions * widest)
-        # By module, as the gradient of the inputs takes them.
-        across = self._windows.across * self._numbers_a_word
-        room = (self._windows.slices - 1) * across + padded(across)
-        self._weights_by_module: Floats = zeros(most_modules * outputs, self._lines, room)
+        self._forward = forward_kernel(windows, shape.outputs, self._pairs, self._channels)
+        self._line_numbers = shape.fan_in // windows.lines
+        across = windows.across * (2 if self._pairs else 1)
+        line = (windows.slices - 1) * across + padded(across)
+        self._by_unit: Floats = zeros(most_modules * shape.outputs, windows.lines, line)
+        self._below: Floats = zeros(0)
 
     def _windows_of(self, samples: int) -> tuple[int, Windows]:
-        return windows_of(self.shape, samples, self._numbers_a_word, self._images is not None)
+        numbers_a_word = 2 if self._pairs else 1
+        return windows_of(self.shape, samples, numbers_a_word, self._framed is not None)
 
     @property
-    def _frames(self) -> Frames:
-        return NO_FRAMES if self._images is None else self._images.frames
+    def _inputs(self) -> Inputs | NDArray[Any]:
+        return self._numbers if self._framed is None else Inputs(self._framed.frames, self._numbers)
 
-    def load(self, rows: torch.Tensor, trainable: int) -> None:
+    @property
+    def _module_shape(self) -> tuple[int, ...]:
+        """(k, C, height, width) of a module's weights; a linear layer's inputs are one line."""
+        if self.shape.convolutional:
+            return self.shape.weight_shape
+        return self.shape.outputs, 1, 1, self.shape.fan_in
+
+    def load(self, modules: torch.Tensor, trainable: int) -> None:
         """Prepare the numbers of the active modules, [n, module_size], trainable ones first."""
-        shape, pairs = self.shape, self._numbers_a_word == 2
-        self._modules, self.trainable = len(rows), trainable
-        step = padded(len(rows) * shape.outputs, VECTOR)
-        if pairs:
-            halves = zeros(shape.fan_in // 2, step, 2, dtype=torch.int16)
-            self._weights: NDArray[Any] = halves.view(np.uint16)
+        self.trainable = trainable
+        pitch = padded(len(modules) * self.shape.outputs, VECTOR)
+        if self._pairs:
+            pairs = zeros(self.shape.fan_in // 2, pitch, 2, dtype=torch.int16)
+            by_input: NDArray[Any] = pairs.view(np.uint16)
         else:
-            self._weights = zeros(shape.fan_in, step)
-        self._bias: Floats = zeros(step)
-        lay_out_kernel(pairs)(
-            *(rows.numpy(), self._module_shape, self._weights_by_module, self._weights, self._bias)
+            by_input = zeros(self.shape.fan_in, pitch)
+        self._weights = Weights(by_input, zeros(pitch), self._by_unit, len(modules))
+        lay_out_kernel(self._pairs)(
+            *(modules.numpy(), self._module_shape, self._by_unit, by_input, self._weights.bias)
         )
-        self._kept = self._kept_bytes[: len(self.summed) * step].reshape(-1, step)
+        positive = self._positive_bytes[: len(self.summed) * pitch].reshape(-1, pitch)
+        self._outputs = Outputs(positive, self.summed, self._responses)
 
     def forward(self, step: int) -> None:
         """Take in one step's inputs; the outputs and what `backward` needs are kept."""
-        self._forward(
-            self._frames,
-            self._inputs,
-            step * self._step_words,
-            self._samples,
-            self._windows,
-            self._weights,
-            self._bias,
-            self._modules,
-            self._responses,
-            self._kept,
-            self.summed,
-            step * self._step_rows,
-        )
+        first, images = step * self._images, self._images
+        self._forward(self._inputs, self._weights, self._outputs, first, images)
 
     def dead_units(self, samples: int) -> float:
         """The share of units that were 0 in the first so many samples; a convolution's are its kernels."""
-        kept = self._kept[: samples * self._positions, : self._modules * self.shape.outputs]
-        return float(1.0 - kept.any(axis=0).mean())
+        units = self._weights.modules * self.shape.outputs
+        positive = self._outputs.positive[: samples * self._places, :units]
+        return float(1.0 - positive.any(axis=0).mean())
 
     def backward(
         self, samples: int, upstream: Floats, need_inputs: bool
     ) -> tuple[torch.Tensor, Floats | None]:
-        """Gradients of the trainable rows [trainable, module_size] and of the inputs, flat.
+        """Gradients of the trainable modules [trainable, module_size] and of the inputs, flat.
 
         Args:
-            upstream: gradient of the outputs of the first so many samples, [samples x positions, k].
+            upstream: gradient of the outputs of the first so many samples, [samples x places, k].
         """
-        shape = self.shape
-        learned, numbers = self.trainable * shape.outputs, math.prod(shape.input_shape)
         images, windows = self._windows_of(samples)
-        row, step = padded(self._row), self._kept.shape[1]
-        weights, biases = zeros(padded(learned), self._lines, row), zeros(step)
+        units, pitch = self.trainable * self.shape.outputs, len(self._weights.bias)
+        weights = zeros(padded(units), windows.lines, padded(self._line_numbers))
+        gradients = Gradients(weights, zeros(pitch), units)
+        given = Upstream(upstream, self._outputs.positive, self._weights.modules)
         if need_inputs and not len(self._below):
-            most_samples = len(self.summed) // self._positions
-            self._below = zeros(most_samples * numbers + windows.across)
+            most_samples = len(self.summed) // self._places
+            self._below = zeros(most_samples * math.prod(self.shape.input_shape) + windows.across)
         below = self._below[: None if need_inputs else 0]
-        inputs = self._frames, self._inputs, images, windows
-        counts = self._modules, learned
-        results = upstream, self._kept, weights, biases
-        if self._numbers_a_word == 2:
-            half = -(-windows.width // 2)
-            lines = (windows.height - 1) * shape.stride + windows.lines
-            raw = zeros(windows.height * windows.width + 1, step)
-            gradients = zeros(windows.height, half, step, dtype=torch.uint32)
-            side_by_side = zeros(lines, half, row, dtype=torch.uint32)
-            backward_pairs_kernel(shape.outputs, self._channels)(
-                *inputs, *counts, *results, raw, gradients, side_by_side
-            )
+        if self._pairs:
+            self._backward_pairs(images, windows, given, gradients)
         else:
-            margin = windows.slices - 1
-            lanes = padded(windows.across)
-            positions = tile_positions(windows.width + margin, lanes)
-            raw = zeros(windows.height, windows.width + 2 * margin, step)
-            columns = zeros(positions + 1, lanes)
-            backward_kernel(positions, shape.outputs, self._channels)(
-                *inputs, self._weights_by_module, *counts, *results, below, raw, columns
-            )
-        gradient = torch.empty(self.trainable, shape.module_size)
-        take_back(weights, biases, self._module_shape, gradient.numpy())
-        return gradient, below[: samples * numbers] if need_inputs else None
+            self._backward_floats(images, windows, given, gradients, below)
+        modules = torch.empty(self.trainable, self.shape.module_size)
+        take_back(weights, gradients.biases, self._module_shape, modules.numpy())
+        numbers = samples * math.prod(self.shape.input_shape)
+        return modules, below[:numbers] if need_inputs else None
+
+    def _backward_floats(
+        self, images: int, windows: Windows, given: Upstream, gradients: Gradients, below: Floats
+    ) -> None:
+        margin, pitch = windows.slices - 1, len(gradients.biases)
+        deltas = zeros(windows.height, windows.width + 2 * margin, pitch)
+        room = Room(deltas, zeros(columns_of(windows) + 1, padded(windows.across)))
+        kernel = backward_kernel(windows, self.shape.outputs, self._channels)
+        kernel(self._inputs, self._weights, given, gradients, below, room, images)
+
+    def _backward_pairs(
+        self, images: int, windows: Windows, given: Upstream, gradients: Gradients
+    ) -> None:
+        height, half, pitch = windows.height, -(-windows.width // 2), len(gradients.biases)
+        seen = (height - 1) * self.shape.stride + windows.lines
+        line = gradients.weights.shape[2]
+        room = PairRoom(
+            zeros(height * windows.width + 1, pitch),
+            zeros(height, half, pitch, dtype=torch.uint32),
+            zeros(seen, half, line, dtype=torch.uint32),
+        )
+        kernel = backward_pairs_kernel(windows, self.shape.outputs, self._channels)
+        kernel(self._inputs, given, gradients, room, images)

@@ -15,12 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from pathnet_rl.engine.compiled.images import ImageInputs, image_dtype
-from pathnet_rl.engine.compiled.layer_loops import head_kernel, tile_positions
-from pathnet_rl.engine.compiled.layers import Layer, padded, pairs_fit, zeros
+from pathnet_rl.engine.compiled.layer_loops import head_kernel
+from pathnet_rl.engine.compiled.layers import Layer, pairs_fit
 from pathnet_rl.engine.compiled.registers import LANE, VECTOR
+from pathnet_rl.engine.compiled.room import padded, zeros
+from pathnet_rl.engine.compiled.tiles import tile_positions
 from pathnet_rl.engine.interface import EngineSize
 from pathnet_rl.grid import Grid
-from pathnet_rl.module_layer import AffineLayer
+from pathnet_rl.module_layer import affine_layers
 from pathnet_rl.pathway_weights import PathwayWeights
 
 Floats = NDArray[np.float32]
@@ -32,19 +34,7 @@ def first_layer_dtype(grid: Grid) -> torch.dtype:
     Raises:
         UserError: bfloat16 is asked for and cannot be had.
     """
-    return image_dtype(grid.config.image_precision, pairs_fit(affine(grid)[0]))
-
-
-def affine(grid: Grid) -> list[AffineLayer]:
-    """The layers, of the kinds that the loops are written for.
-
-    Raises:
-        TypeError: there are others; `RunConfig` refuses them for this engine.
-    """
-    layers = [layer for layer in grid.layers if isinstance(layer, AffineLayer)]
-    if len(layers) < grid.depth:
-        raise TypeError("the compiled engine has convolutions and linear modules only")
-    return layers
+    return image_dtype(grid.config.image_precision, pairs_fit(affine_layers(grid.layers)[0]))
 
 
 class CompiledEngine:
@@ -57,7 +47,7 @@ class CompiledEngine:
         self.steps, self.environments, self.actions = size.steps, size.environments, size.actions
         steps, environments, actions = size.steps, size.environments, size.actions
         samples = (steps + 1) * environments
-        shapes = affine(grid)
+        shapes = affine_layers(grid.layers)
         first = shapes[0]
         self._images: ImageInputs | None = None
         if len(grid.observation_shape) == 3:

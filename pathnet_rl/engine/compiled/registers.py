@@ -1,19 +1,21 @@
 """Vector registers for compiled loops: what the processor has, and how LLVM's language is written.
 
-Numba compiles loops over numbers and has no vectors, so a few functions (tiles.py, elementwise.py, pixels.py)
-are written in LLVM's language. A *word* is 4 bytes: one float32, or a *pair* of bfloat16, which processors
-multiply and add in one instruction. Addresses are integers (`array.ctypes.data`), steps count words.
-Nothing is checked there.
+Numba compiles loops over numbers and has no vectors, so a few functions (tiles.py, elementwise.py,
+frame_vectors.py) are written in LLVM's language. Nothing is checked in them.
+
+A *word* is 4 bytes: one float32, or a *pair* of bfloat16, which processors multiply and add in one
+instruction. A *lane* is a word's place in a vector. Addresses are integers (`array.ctypes.data`), in bytes;
+all distances count words. *Pitch* is the distance from a row of an array to the next.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numba.extending
 from llvmlite import ir
+from numba import types
 
-from pathnet_rl.engine.compiler import processor_features
+from pathnet_rl.engine.compiler import cgutils, part, processor_features
 
 _FEATURES = processor_features()
 MULTIPLIES_PAIRS = "avx512bf16" in _FEATURES
@@ -28,7 +30,7 @@ REGISTERS = 32 if "avx512f" in _FEATURES else 16
 """How many vectors a processor holds: of VECTOR lanes with AVX-512, else of LANE."""
 
 
-@numba.extending.register_jitable
+@part
 def bfloat16_bits(bits: Any) -> Any:
     """The bits of the bfloat16 nearest to the float32 of these bits, the even one of two; both unsigned."""
     return (bits + ((bits >> 16) & 1) + 0x7FFF) >> 16
@@ -51,8 +53,14 @@ class BrainFloat(ir.Type):  # type: ignore[misc]
 
 
 def long(number: int) -> ir.Constant:
-    """A constant of 64 bits, as addresses and steps are."""
+    """A constant of 64 bits, as addresses and distances are."""
     return ir.Constant(LONG, number)
+
+
+def longs(context: Any, builder: Any, kind: Any, group: Any) -> Any:
+    """A NamedTuple of integers, all of 64 bits: addresses come without sign, constants as their own type."""
+    fields = zip(cgutils.unpack_tuple(builder, group), kind.types, strict=True)
+    return kind.instance_class(*(context.cast(builder, v, of, types.int64) for v, of in fields))
 
 
 def at_address(builder: Any, address: Any, count: Any, kind: ir.Type, unit: ir.Type = INT) -> Any:

@@ -1,4 +1,4 @@
-"""The optimizer's step (optimizer.py), in one pass over memory."""
+"""Shared RMSProp in one pass over memory; what it computes is specified in pathnet_rl/optimizer.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shared_rmsprop(
     decay: float,
     epsilon: float,
 ) -> None:
-    """As `optimizer.shared_rmsprop`."""
+    """`optimizer.shared_rmsprop`, to the bit."""
     constants = np.float32(rate), np.float32(decay), np.float32(epsilon)
     _step_rows(parameters, squares, rows, gradients, *constants)
 
@@ -36,7 +36,6 @@ def _step_rows(
     decay: np.float32,
     epsilon: np.float32,
 ) -> None:
-    """One number after the other."""
     rest = np.float32(1.0) - decay
     for n in range(len(rows)):
         theta, mean, gradient = parameters[rows[n]], squares[rows[n]], gradients[n]
