@@ -7,6 +7,8 @@ import multiprocessing
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from pathnet_rl.arms import Arm
+from pathnet_rl.block import block_path
 from pathnet_rl.comparison.experiment import Comparison, Member
 from pathnet_rl.comparison.progress import read_progress
 from tests.small_comparison import assignment, small_comparison
@@ -69,6 +71,7 @@ def test_a_process_that_dies_is_an_error_of_its_member_and_the_others_go_on(tmp_
         "its process died (signal 9), perhaps for want of memory; fewer --processes may help"
     )
     assert set(errors.values()) == {None}
+    assert not block_path(doomed.config, Arm.PATHNET).exists()
 
 
 def test_an_error_that_nobody_foresaw_is_told_by_its_last_line(tmp_path: Path) -> None:

@@ -27,12 +27,17 @@ def learn_on_cluster(
     Raises:
         UserError: there is no cluster at RAY_ADDRESS.
     """
-    if not ray.is_initialized():
+    joined = not ray.is_initialized()
+    if joined:
         join(os.environ["RAY_ADDRESS"])
     calls = [(member, assignment) for member in members]
     with contextlib.closing(as_they_end(_learn_on_node, calls, side_by_side, SECONDS)) as tasks:
-        for ended in tasks:
-            yield [_outcome(members[number], reference) for number, reference in ended]
+        try:
+            for ended in tasks:
+                yield [_outcome(members[number], reference) for number, reference in ended]
+        finally:
+            if joined:
+                ray.shutdown()  # What runs for nobody is ended.
 
 
 def _outcome(member: Member, reference: ray.ObjectRef[Outcome]) -> Outcome:

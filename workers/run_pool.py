@@ -13,6 +13,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
+from pathnet_rl.block import block_path
 from pathnet_rl.comparison.experiment import Member
 from workers.one_run import Assignment, Outcome, learn
 
@@ -55,6 +56,7 @@ def learn_here(
         for one in running:
             one.process.kill()
             one.process.join()
+            _free_blocks(one.member)
 
 
 def _start_fork_server() -> None:
@@ -75,9 +77,16 @@ def _outcome(one: _Running) -> Outcome:
         outcome: Outcome = one.outcome.recv()
         return outcome
     except EOFError:
+        _free_blocks(one.member)
         return Outcome(one.member, error=_last_words(one.member, one.process.exitcode))
     finally:
         one.outcome.close()
+
+
+def _free_blocks(member: Member) -> None:
+    """A process that was ended could not remove the blocks that it had in memory."""
+    for arm in member.config.arms:
+        block_path(member.config, arm).unlink(missing_ok=True)
 
 
 def _last_words(member: Member, status: int | None) -> str:
