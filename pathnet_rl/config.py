@@ -226,6 +226,7 @@ MAY_CHANGE = frozenset(
         "engine",
         "device",
         "grouped",
+        "grid.image_precision",
         "serial",
     }
 )
