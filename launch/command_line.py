@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -42,6 +44,11 @@ def from_presets(
         config=(tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues),
         registry=_REGISTRY,
     )
+
+
+def to_go_on(program: str) -> str:
+    """The command that was given, as it can be pasted into a shell."""
+    return shlex.join([sys.executable, "-m", program, *sys.argv[1:]])
 
 
 def from_options(kind: type[Configuration], program: str, description: str | None) -> Configuration:

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.console import Console
 from launch.command_line import from_options
 from launch.display import terminal
 from pathnet_rl.arms import Arm
-from pathnet_rl.config import ReplayConfig
+from pathnet_rl.config import ReplayConfig, RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
 from pathnet_rl.replay import greedy_returns
@@ -38,6 +39,10 @@ class Options:
     """Seed of the environments."""
     most_steps: int = 5000
     """Agent steps after which an episode is cut."""
+    engine: Literal["auto", "compiled", "torch"] = "auto"
+    """What computes; auto is compiled wherever that can do it."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where it computes."""
 
 
 def replay(options: Options, console: Console) -> None:
@@ -61,9 +66,9 @@ def replay(options: Options, console: Console) -> None:
         store = GridStore.create(Path(scratch) / "grid.block", grid, config.learning)
         store.load_state(tensors, state["store"])
         replayed = ReplayConfig(episodes=options.episodes, most_steps=options.most_steps)
-        played = greedy_returns(
-            store, config.model_copy(update={"replay": replayed}), finished_task, options.seed
-        )
+        computed = {"engine": options.engine, "device": options.device, "grouped": False}
+        config = RunConfig.model_validate({**config.model_dump(), **computed, "replay": replayed})
+        played = greedy_returns(store, config, finished_task, options.seed)
     for number, value in enumerate(played.returns, 1):
         console.print(f"episode {number}: return {value:,.1f}")
     cut = f" ({played.cut} cut at {options.most_steps:,} agent steps)" if played.cut else ""

@@ -12,11 +12,11 @@ import shlex
 import sys
 from collections.abc import Generator, Sequence
 
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from launch.command_line import from_presets, to_go_on
 from launch.display import terminal
 from launch.presets import SUPERVISED_PRESETS
 from pathnet_rl.arms import Arm
@@ -156,7 +156,9 @@ def print_summary(console: Console, summaries: list[ArmSummary]) -> None:
     columns += ["accuracy"] if by_accuracy else ["censored", "generations", "median"]
     for column in (*columns, "/ independent", "/ fine-tune"):
         left = column in ("sequence", "arm")
-        table.add_column(column, justify="left" if left else "right", no_wrap=left)
+        # An interval goes on a line of its own, so that 80 columns show all of it.
+        heading = column.replace("/ ", "/\n")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=left)
     for summary in summaries:
         bound = ">= " if summary.censored else ""
         cells = [summary.sequence, summary.arm, str(summary.seeds)]
@@ -171,7 +173,7 @@ def print_summary(console: Console, summaries: list[ArmSummary]) -> None:
         for control in CONTROLS:
             ratio = summary.speedup.get(control.value)
             cells.append("-" if ratio is None else str(ratio))
-        table.add_row(*cells)
+        table.add_row(*(cell.replace(" [", "\n[") for cell in cells))
     console.print(table)
 
 
@@ -179,17 +181,11 @@ def main() -> None:
     """The command line: `python -m launch.supervised mnist|cifar-svhn [options]`."""
     console = terminal()
     try:
-        experiment = tyro.extras.overridable_config_cli(
-            SUPERVISED_PRESETS,
-            prog="python -m launch.supervised",
-            description=__doc__,
-            config=(tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues),
-        )
-        run(experiment, console)
+        run(from_presets(SUPERVISED_PRESETS, "python -m launch.supervised", __doc__), console)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        command = shlex.join(["python", "-m", "launch.supervised", *sys.argv[1:]])
+        command = to_go_on("launch.supervised")
         console.print(f"Stopped; finished seeds are kept. To go on: {command}", soft_wrap=True)
         sys.exit(130)
 

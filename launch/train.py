@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from launch.command_line import from_presets
+from launch.command_line import from_presets, to_go_on
 from launch.display import Display, terminal
 from launch.presets import PRESETS
 from pathnet_rl import engine
@@ -165,8 +165,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:
-        command = " ".join(["python -m launch.train", *sys.argv[1:]])
-        console.print(f"Stopped and saved. To go on: {command}", soft_wrap=True)
+        console.print(f"Stopped and saved. To go on: {to_go_on('launch.train')}", soft_wrap=True)
         sys.exit(130)
 
 

@@ -262,6 +262,7 @@ MAY_CHANGE = frozenset(
         "engine",
         "device",
         "grouped",
+        "grid.image_precision",
         "serial",
     }
 )

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.parameter import UninitializedParameter
 
 from pathnet_rl.errors import UserError
 from pathnet_rl.modules import ConvModule, CustomModule, LinearModule
@@ -133,7 +134,8 @@ class CustomLayer(ModuleLayer):
 
     def describe(self) -> list[Any]:
         settings = self.custom.model_dump(mode="json")
-        return [settings, list(self.output_shape), self.module_size]
+        parameters = [[name, *shape] for name, shape in self.parameters.items()]
+        return [settings, list(self.output_shape), parameters]
 
 
 def torch_order(shape: Shape) -> Shape:
@@ -180,30 +182,71 @@ def _place_custom(module: CustomModule, start: int, modules: int, shape: Shape) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # The numbers do not matter here, but the global generator does.
         made = _call_factory(module, torch_order(shape))
-        parameters = list(made.parameters())
-        if not parameters:
-            raise UserError(f"{module.kind} has no numbers to learn")
-        if list(made.buffers()) or any(p.dtype != torch.float32 for p in parameters):
-            raise UserError(
-                f"{module.kind} keeps buffers or numbers that are not float32; only"
-                " float32 parameters are shared and saved (LayerNorm and GroupNorm have no buffers)"
-            )
-        try:
-            with torch.no_grad():
-                found = tuple(made(torch.zeros(2, *torch_order(shape))).shape)
-        except Exception as error:
-            raise UserError(
-                f"{module.kind} cannot take in arrays of shape (batch,"
-                f" {', '.join(str(side) for side in torch_order(shape))}): {error}"
-            ) from error
-    if len(found) not in (2, 4) or found[0] != 2:
+        fault = _fault_of(made)
+        if fault:
+            raise UserError(f"{module.kind} {fault}")
+        found = [_try(module, made, count, torch_order(shape)) for count in (1, 2)]
+    if len({one[1:] for one in found}) > 1:
         raise UserError(
-            f"{module.kind} returns an array of shape {found} for a batch of 2; it must be"
+            f"{module.kind} returns arrays of shape {found[0]} and {found[1]} for a batch of 1 and of 2"
+        )
+    one = found[1]
+    output = (one[2], one[3], one[1]) if len(one) == 4 else one[1:]
+    size = sum(parameter.numel() for parameter in made.parameters())
+    return CustomLayer(start, modules, shape, output, size, module)
+
+
+def _fault_of(made: torch.nn.Module) -> str:
+    """What keeps a module from being shared, or nothing."""
+    parameters = list(made.parameters())
+    if any(isinstance(p, UninitializedParameter) for p in parameters):
+        return "finds out its size when it is first used; give it its size"
+    if not parameters:
+        return "has no numbers to learn"
+    if list(made.buffers()) or any(p.dtype != torch.float32 for p in parameters):
+        return (
+            "keeps buffers or numbers that are not float32; only float32 parameters are shared and saved"
+            " (LayerNorm and GroupNorm have no buffers)"
+        )
+    if not all(parameter.requires_grad for parameter in parameters):
+        return "has parameters that are not to be learned (requires_grad = False); all of a module's are"
+    return ""
+
+
+def _try(module: CustomModule, made: torch.nn.Module, count: int, shape: Shape) -> Shape:
+    """The shape of what a module returns for a batch of so many; forward and backward are tried."""
+    given = torch.zeros(count, *shape, requires_grad=True)
+    try:
+        found = made(given.clone())
+        if isinstance(found, torch.Tensor):
+            found.sum().backward()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        sides = ", ".join(str(side) for side in shape)
+        raise UserError(
+            f"{module.kind} cannot take in arrays of shape (batch, {sides}): {first_line(error)}"
+        ) from error
+    if (
+        not isinstance(found, torch.Tensor)
+        or found.dtype != torch.float32
+        or found.dim() not in (2, 4)
+        or len(found) != count
+    ):
+        what = (
+            f"an array of shape {tuple(found.shape)} and {found.dtype}"
+            if isinstance(found, torch.Tensor)
+            else type(found).__name__
+        )
+        raise UserError(
+            f"{module.kind} returns {what} for a batch of {count}; it must be float32 of shape"
             " (batch, features) or (batch, channels, height, width)"
         )
-    output = (found[2], found[3], found[1]) if len(found) == 4 else found[1:]
-    size = sum(parameter.numel() for parameter in parameters)
-    return CustomLayer(start, modules, shape, output, size, module)
+    return tuple(found.shape)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    said = str(error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
 
 
 def _call_factory(module: CustomModule, shape: Shape) -> torch.nn.Module:
@@ -212,12 +255,12 @@ def _call_factory(module: CustomModule, shape: Shape) -> torch.nn.Module:
         factory = importlib.import_module(place)
         for part in name.split("."):
             factory = getattr(factory, part)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"{module.kind} cannot be imported: {error}") from error
+    except Exception as error:  # Whatever the user's file raises.
+        raise UserError(f"{module.kind} cannot be imported: {first_line(error)}") from error
     try:
         made: Any = factory(shape, **module.options)  # type: ignore[operator]
     except Exception as error:
-        raise UserError(f"{module.kind} cannot be made: {error}") from error
+        raise UserError(f"{module.kind} cannot be made: {first_line(error)}") from error
     if not isinstance(made, torch.nn.Module):
         raise UserError(f"{module.kind} makes no torch.nn.Module but {made!r}")
     return made.eval()

@@ -11,7 +11,15 @@ import ast
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_serializer, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from pathnet_rl.errors import UserError
 from pathnet_rl.settings import Settings
@@ -35,9 +43,6 @@ class LinearModule(Settings):
     units: int = Field(50, ge=1)
 
 
-Option = bool | int | float | str
-
-
 class CustomModule(Settings):
     """A module of the user's own, made by a factory: see `module_layer.CustomLayer`.
 
@@ -47,12 +52,12 @@ class CustomModule(Settings):
     section = "grid.layers"
     kind: str
     """Where the factory is found: `package.module:name`."""
-    options: dict[str, Option] = Field(default_factory=dict)
+    options: dict[str, JsonValue] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
     def _gather_options(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or "options" in value:
+        if not isinstance(value, dict) or value.keys() == {"kind", "options"}:
             return value
         options = {key: given for key, given in value.items() if key != "kind"}
         return {"kind": value.get("kind"), "options": options}
@@ -65,7 +70,7 @@ class CustomModule(Settings):
         return kind
 
     @model_serializer
-    def _spread_options(self) -> dict[str, Option]:
+    def _spread_options(self) -> dict[str, JsonValue]:
         return {"kind": self.kind, **self.options}
 
 
@@ -109,6 +114,7 @@ def from_text(text: str) -> dict[str, Any]:
         assert isinstance(call, ast.Call)
         assert not call.args
         settings = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+        assert "kind" not in settings
     except (AssertionError, SyntaxError, ValueError) as error:
         raise UserError(
             f"grid.layers: {text!r} is no module; write one as conv(kernels=8, size=3, stride=1),"

@@ -39,7 +39,8 @@ def _read_config(kind: type[Kind], folder: Path, otherwise: str) -> Kind:
     try:
         return kind.model_validate_json((folder / "config.json").read_text())
     except (OSError, ValueError, UserError) as error:
-        raise UserError(f"{folder} {otherwise}") from error
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{folder} {otherwise} ({reason})") from error
 
 
 class Folder(ABC, Generic[Kind]):

@@ -56,7 +56,9 @@ def differences(old: Settings, new: Settings, may_change: frozenset[str]) -> lis
         if isinstance(before, dict) and isinstance(after, dict):
             for key in sorted(before.keys() | after.keys()):
                 compare(f"{path}.{key}" if path else key, before.get(key), after.get(key))
-        elif before != after and path not in may_change:
+        elif path not in may_change and (
+            before != after or isinstance(before, bool) != isinstance(after, bool)
+        ):
             lines.append(f"{path}: was {before}, is now {after}")
 
     compare("", old.model_dump(mode="json"), new.model_dump(mode="json"))

@@ -71,3 +71,75 @@ class Gated(torch.nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         values, gates = self.both(inputs).chunk(2, dim=1)
         return torch.tanh(values) * torch.sigmoid(gates)
+
+
+class InPlace(torch.nn.Module):
+    """It rectifies what it is given where it lies, as many networks do."""
+
+    def __init__(self, shape: tuple[int, ...], units: int = 4) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(shape[0], units)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        responses: torch.Tensor = self.linear(inputs.relu_())
+        return responses
+
+
+class OutOfPlace(InPlace):
+    """The same, leaving alone what it is given."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        responses: torch.Tensor = self.linear(inputs.relu())
+        return responses
+
+
+class Lazy(torch.nn.Module):
+    """It finds out its size when it is first used."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.linear = torch.nn.LazyLinear(3)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        responses: torch.Tensor = self.linear(inputs.flatten(1))
+        return responses
+
+
+class Faulty(torch.nn.Module):
+    """Linear, with the fault that is asked for."""
+
+    def __init__(self, shape: tuple[int, ...], fault: str) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(shape[0] * shape[1] * shape[2], 3)
+        self.fault = fault
+        if fault == "fixed":
+            self.linear.bias.requires_grad_(False)
+        if fault == "raises":
+            raise ValueError("this\nis\nlong")
+
+    def forward(self, inputs: torch.Tensor) -> object:
+        responses: torch.Tensor = self.linear(inputs.flatten(1))
+        if self.fault == "double":
+            return responses.double()
+        if self.fault == "squeezed":
+            return responses.squeeze()
+        return (responses, responses) if self.fault == "two" else responses
+
+
+class Pair(torch.nn.Module):
+    """Two linear maps; `swapped` says which of them is registered first."""
+
+    first: torch.nn.Module
+    second: torch.nn.Module
+    swapped = False
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        names = ("first", "second") if not Pair.swapped else ("second", "first")
+        sizes = {"first": (shape[0], 4), "second": (4, shape[0])}
+        for name in names:
+            setattr(self, name, torch.nn.Linear(*sizes[name]))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        responses: torch.Tensor = torch.relu(self.second(self.first(inputs)))
+        return responses

@@ -44,7 +44,7 @@ def tiny_config(folder: Path, **changes: Any) -> RunConfig:
         "learning": LearningConfig(
             learning_rate=5e-3, rmsprop_epsilon=0.01, rollout_steps=8, environments=2
         ),
-        "evaluation": ReplayConfig(episodes=3, most_steps=200),
+        "replay": ReplayConfig(episodes=3, most_steps=200),
         "checkpoint_seconds": 1000.0,
         "checkpoints_kept": 100,
         "report_seconds": 1000.0,

@@ -80,6 +80,12 @@ def test_a_part_keeps_its_callers_constants_and_its_caller_is_known_again(tmp_pa
         run(tmp_path)
 
 
+def test_a_file_that_imports_relatively_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "kernels.py", "from .deep import parts\n")
+    with pytest.raises(ValueError, match="imports relatively"):
+        list(compiler.imported_files(tmp_path / "kernels.py", "made_up"))
+
+
 def test_a_layers_loops_stand_on_every_file_that_they_are_made_of() -> None:
     folder = ROOT / "pathnet_rl" / "engine" / "compiled"
     names = ("registers.py", "tiles.py", "frame_vectors.py", "blanks.py", "pair_gradient.py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from pathnet_rl.module_layer import CustomLayer
 from pathnet_rl.modules import ConvModule, CustomModule, LinearModule, as_text
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore
+from tests import my_modules
 from tests.engines import act, backward, make_engine
 from tests.support import new_store, run_experiment, serial_crew, tiny_config
 from tests.test_network import close
@@ -116,6 +118,35 @@ def test_pathways_side_by_side_are_those_one_after_another(store: GridStore) -> 
             close(one, other)
 
 
+def test_a_module_that_changes_what_it_is_given_changes_it_for_nobody_else(tmp_path: Path) -> None:
+    found = []
+    for kind in ("InPlace", "OutOfPlace"):
+        module = f"tests.my_modules:{kind}"
+        grid = Grid(settings(f"{module}(units=5)", f"{module}(units=4)"), (6,), (2,))
+        store = new_store(tmp_path / kind, grid)
+        engine = make_engine("torch", grid, STEPS, ENVIRONMENTS)
+        path: ActiveModules = ((0, 1, 2), (0, 2))
+        engine.load([store.pull(0, path, no_modules(2))])
+        rng = np.random.default_rng(0)
+        seen = rng.standard_normal((STEPS * ENVIRONMENTS, 6)).astype(np.float32)
+        outputs = act(engine, seen)
+        upstream = rng.standard_normal((STEPS * ENVIRONMENTS, 3)).astype(np.float32)
+        gradients = backward(engine, upstream[:, :-1], upstream[:, -1])
+        found.append([*outputs, *gradients.layers, gradients.head])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_parameters_that_lie_otherwise_are_another_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many numbers, in another order: loaded, they would be scrambled."""
+    described = []
+    for swapped in (False, True):
+        monkeypatch.setattr(my_modules.Pair, "swapped", swapped)
+        described.append(Grid(settings("tests.my_modules:Pair()"), (6,), (2,)).describe())
+    assert described[0] != described[1]
+    json.dumps(described)
+
+
 def test_a_fresh_module_is_drawn_as_it_initialises_itself_and_from_our_generator() -> None:
     layer = Grid(settings(*LAYERS), (2, 12, 9), (3,)).layers[2]
     torch.manual_seed(3)
@@ -203,6 +234,13 @@ def test_layers_are_written_as_calls_and_read_again() -> None:
         ("tests.my_modules:Normed", "keeps buffers"),
         ("tests.my_modules:WantsMore", "cannot take in arrays of shape .batch, 2, 12, 9."),
         ("tests.my_modules:not_a_module", "makes no torch.nn.Module"),
+        ("tests.my_modules:Lazy", "give it its size"),
+        ("tests.my_modules:Faulty(fault='fixed')", "not to be learned"),
+        ("tests.my_modules:Faulty(fault='double')", "must be float32"),
+        ("tests.my_modules:Faulty(fault='squeezed')", "must be float32 of shape"),
+        ("tests.my_modules:Faulty(fault='two')", "returns tuple"),
+        ("tests.my_modules:Faulty(fault='raises')", "cannot be made: this"),
+        ("tests.my_modules:Faulty(kind='x')", "is no module; write one as"),
     ],
 )
 def test_a_module_that_cannot_be_used_is_refused_in_one_line(layer: str, message: str) -> None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import io
+import shlex
+import sys
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
+from launch.command_line import to_go_on
 from launch.display import Display, plain_line, terminal, time_left
 from pathnet_rl.arms import Arm
 from pathnet_rl.crew import Progress
 
 PROGRESS = Progress(Arm.PATHNET, 1, "ALE/Pong-v5", 250_000, 1_000_000, 500.0, None, None, 7, 0)
+
+
+def test_the_command_to_go_on_can_be_pasted_whatever_is_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = ["cartpole", "--grid.layers", "mine:Gated(units=4)", "--folder", "it's here"]
+    monkeypatch.setattr(sys, "argv", ["launch/train.py", *given])
+    assert shlex.split(to_go_on("launch.train"))[1:] == ["-m", "launch.train", *given]
 
 
 def test_a_line_says_where_the_run_stands() -> None:

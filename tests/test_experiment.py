@@ -59,7 +59,7 @@ def of_today(folder: str = "runs") -> Experiment:
         sequences=("5-6>6-7",),
         arms=(Arm.PATHNET, Arm.FROM_SCRATCH, Arm.POPULATION_20),
         seeds=3,
-        grid=SerialGridConfig(units=7, layers=2, modules=11, width=4, aggregation="mean"),
+        grid=SerialGridConfig(units=7, depth=2, modules=11, width=4, aggregation="mean"),
         evolution=SerialEvolutionConfig(population=33, mutation_rate=0.25),
         learning=SerialLearningConfig(generations=30),
         folder=folder,

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -44,11 +45,12 @@ def test_a_finished_one_says_so_and_reports_what_it_said_then(older: Path) -> No
     assert [task["forgetting"] for task in summary["tasks"] if task["arm"] == "pathnet"] == [0, 0]
 
 
-def test_one_that_was_killed_is_gone_on_with_from_its_checkpoint(older: Path) -> None:
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+def test_one_that_was_killed_is_gone_on_with_by_either_engine(engine: str, older: Path) -> None:
     before = read_rows(older / "unfinished" / "returns.csv")
     done = run_command(
         *("cartpole", "--name", "unfinished", "--folder", str(older)),
-        *("--arms", "pathnet", "--agent-steps", "16000"),
+        *("--arms", "pathnet", "--agent-steps", "16000", "--engine", engine),
         *OPTIONS,
     )
     assert done.returncode == 0, done.stderr
@@ -62,12 +64,16 @@ def test_one_that_was_killed_is_gone_on_with_from_its_checkpoint(older: Path) ->
     assert "evaluation" in config  # What the older version wrote stays as it was.
 
 
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
 @pytest.mark.parametrize("task", [1, 2])
-def test_what_it_learned_is_played_again(task: int, older: Path) -> None:
+def test_what_it_learned_is_played_again(
+    task: int, engine: Literal["compiled", "torch"], older: Path
+) -> None:
     _, state = RunFolder.existing(older / "finished").saved(Arm.PATHNET)
     result = TaskResult.from_state(state["results"][task - 1])
     out = io.StringIO()
-    replay.replay(replay.Options(older / "finished", task=task, episodes=3), terminal(out))
+    options = replay.Options(older / "finished", task=task, episodes=3, engine=engine)
+    replay.replay(options, terminal(out))
     assert f"{result.finished.name}: mean" in out.getvalue()
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -260,7 +262,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert errors == ""
-    assert f"To go on: python -m launch.train {' '.join(arguments)}" in output
+    said = re.search(r"To go on: (.*)", output)
+    assert said is not None
+    assert shlex.split(said[1]) == [sys.executable, "-m", "launch.train", *arguments]
     latest = folder.latest(Arm.PATHNET)
     assert latest is not None
     stopped_at = latest[1]["store"]["agent_steps"]

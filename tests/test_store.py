@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,12 +24,16 @@ PATH: ActiveModules = ((0, 2), (1, 4, 5), (3,))
 OTHER: ActiveModules = ((1, 3), (0, 2), (0, 5))
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> GridStore:
+def full_store(path: Path) -> GridStore:
     """At task 0, with optimizer state that is not zero anywhere."""
-    made = new_store(tmp_path / "block", GRID, CONSTANT)
+    made = new_store(path, GRID, CONSTANT)
     made.squares.copy_(torch.rand(GRID.size, generator=torch.Generator().manual_seed(1)))
     return made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> GridStore:
+    return full_store(tmp_path / "block")
 
 
 def both_blocks(store: GridStore) -> tuple[torch.Tensor, torch.Tensor]:
@@ -274,54 +277,3 @@ def test_a_block_that_cannot_be_reserved_is_refused_and_leaves_nothing_behind(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
-
-
-# Several processes ---------------------------------------------------------------------------------
-
-PUSHES = 200
-
-
-def _push_often(path: Path, modules: ActiveModules, worker: int) -> None:
-    """In another process: the same gradient again and again on one path of the block."""
-    store = GridStore.open(path, GRID, CONSTANT)
-    gradients = random_gradients(GRID, modules, 0, np.random.default_rng(worker))
-    for _ in range(PUSHES):
-        store.push(0, modules, gradients, agent_steps=3, worker=worker)
-
-
-def test_processes_share_the_block_and_pushes_on_disjoint_paths_lose_nothing(
-    store: GridStore, tmp_path: Path
-) -> None:
-    alone = new_store(tmp_path / "alone", GRID, CONSTANT)
-    alone.squares.copy_(store.squares)
-    context = multiprocessing.get_context("spawn")
-    pushers = [
-        context.Process(target=_push_often, args=(store.path, modules, worker))
-        for worker, modules in enumerate((PATH, OTHER))
-    ]
-    for pusher in pushers:
-        pusher.start()
-    for worker, modules in enumerate((PATH, OTHER)):
-        _push_often(alone.path, modules, worker)
-    for pusher in pushers:
-        pusher.join(timeout=60)
-        assert pusher.exitcode == 0
-    # Both also push the head they share; their modules must be as if each had been alone.
-    inside = mask_of(PATH) | mask_of(OTHER)
-    assert torch.equal(store.parameters[inside], alone.parameters[inside])
-    assert torch.equal(store.squares[inside], alone.squares[inside])
-    neither = ~(inside | mask_of(no_modules(3), 0))
-    assert torch.equal(store.parameters[neither], alone.parameters[neither])
-    assert (store.agent_steps, store.updates) == (2 * PUSHES * 3, 2 * PUSHES)
-
-
-def test_a_second_view_of_the_block_sees_pushes_at_once(store: GridStore) -> None:
-    view = GridStore.open(store.path, GRID, CONSTANT)
-    push(store)
-    assert torch.equal(view.parameters, store.parameters)
-    assert view.agent_steps == 40
-    store.stopped = True
-    assert view.stopped
-    store.remove()
-    push(view)
-    assert torch.equal(view.parameters, store.parameters)

@@ -36,7 +36,7 @@ def small(
 ) -> SerialConfig:
     """A grid of 3 x 5 modules of 4 units, and windows of 7 minibatches of 5."""
     return SerialConfig(
-        grid=SerialGridConfig(**{"units": 4, "layers": 3, "modules": 5, "width": 3, **(grid or {})}),
+        grid=SerialGridConfig(**{"units": 4, "depth": 3, "modules": 5, "width": 3, **(grid or {})}),
         evolution=SerialEvolutionConfig(population=6),
         learning=SerialLearningConfig(
             **{
@@ -94,7 +94,7 @@ def literal_window(
                 total = total + torch.relu(current @ numbers[:, :-1].t() + numbers[:, -1])
             current = (
                 total / len(mine)
-                if config.grid.aggregation == "mean" and layer == config.grid.layers - 1
+                if config.grid.aggregation == "mean" and layer == config.grid.depth - 1
                 else total
             )
         logits = current @ head[:, :-1].t() + head[:, -1]
@@ -146,7 +146,7 @@ def test_generations_equal_those_of_a_literal_loop(
     arm: Arm, aggregation: str, units: int, batch: int, layers: int, engine: str
 ) -> None:
     config = small(
-        grid={"aggregation": aggregation, "units": units, "layers": layers},
+        grid={"aggregation": aggregation, "units": units, "depth": layers},
         learning={"threshold": None, "batch": batch},
         engine=engine,
     )
@@ -193,7 +193,7 @@ def test_generations_equal_those_of_a_literal_loop(
         first, second = twin.contestants
         winner, loser = (second, first) if wanted[1] > wanted[0] else (first, second)
         genes = twin.population[winner].to_array()
-        hit = twin._rng.random(genes.shape) < 1.0 / (config.grid.layers * config.grid.width)
+        hit = twin._rng.random(genes.shape) < 1.0 / (config.grid.depth * config.grid.width)
         offset = twin._rng.integers(-2, 3, size=genes.shape)
         genes = np.where(hit, np.clip(genes + offset, 0, config.grid.modules - 1), genes)
         twin.population[loser] = Genotype.from_array(genes)

@@ -40,7 +40,7 @@ from workers.metrics_hub import MetricsHub
 from workers.parameter_server import ParameterServer
 from workers.pathway_worker import PathwayWorker
 from workers.ray_cluster import answer
-from workers.remote_store import RemoteStore, Server
+from workers.remote_store import RemoteStore, ServerForWorkers
 
 MOST_RESTARTS_IN_A_ROW = 5
 """A worker that dies this often without an agent step in between is a fault, not an accident."""
@@ -127,7 +127,7 @@ class WorkerActor:
             self._store = GridStore.open(block, grid, config.learning, rmsprop_step(config))
         else:
             self._store = self._remote = RemoteStore(
-                cast("Server", WaitingServer(ray.get_actor(names.server))), grid
+                cast("ServerForWorkers", WaitingServer(ray.get_actor(names.server))), grid
             )
         self._outbox = Outbox()
         self._worker = PathwayWorker(

@@ -12,8 +12,8 @@ from workers.parameter_server import StoreStatus
 from workers.parcels import pack, parcels_needed, unpack
 
 
-class Server(Protocol):
-    """The parameter server's verbs, each waiting for its answer."""
+class ServerForWorkers(Protocol):
+    """The parameter server's verbs for workers on other nodes, each waiting for its answer."""
 
     def status(self) -> StoreStatus: ...
 
@@ -29,7 +29,7 @@ class Server(Protocol):
 class RemoteStore:
     """Pulls and pushes through the server; what the header says is as old as the last push."""
 
-    def __init__(self, server: Server, grid: Grid) -> None:
+    def __init__(self, server: ServerForWorkers, grid: Grid) -> None:
         self.grid = grid
         self._server = server
         self.refresh()

@@ -193,7 +193,8 @@ class Contender:
 def as_json(row: Row) -> str:
     """A row for the process that is to be it, in its own checkout."""
     fields = asdict(row)
-    del fields["checkout"]  # It is there, and an older version does not know the field.
+    if row.checkout:  # It is there, and an older version may not know these fields.
+        del fields["checkout"], fields["engine"]
     return json.dumps(fields)
 
 

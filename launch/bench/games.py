@@ -33,6 +33,7 @@ def measure_game(game: str, options: Options, scratch: Path, console: Console) -
             game,
             few if kind in SILENT_ROWS else options.population,
             processes=1 if kind == "system" else cpus,
+            engine=options.engine,
         )
         for kind in kinds
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from launch.bench.rows import GAMES
 
@@ -23,6 +24,8 @@ class Options:
     """Pathways of a row, all its processes together."""
     against: Path | None = None
     """Another checkout of this program, such as the commit before: its twin and system take turns too."""
+    engine: Literal["auto", "compiled", "torch"] = "auto"
+    """What computes with weights in this version's rows."""
     scaling: bool = False
     """Measure what it costs to have more of something instead."""
     row: str = ""

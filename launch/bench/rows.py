@@ -46,6 +46,7 @@ class Row:
             pathways earlier tasks have frozen; all are active beside the learning one.
         value: of what is varied.
         checkout: the folder of another version whose row this is; this version's, if empty.
+        engine: as in `RunConfig`.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Row:
     varied: str = ""
     value: int = 0
     checkout: str = ""
+    engine: str = "auto"
 
     @property
     def label(self) -> str:
@@ -84,6 +86,7 @@ class Row:
                 "tasks": (GAMES[self.game],),
                 "arms": (Arm.PATHNET,),
                 "seed": self.slot,
+                "engine": self.engine,
                 "evolution": base.evolution.model_copy(update={"population": self.pathways}),
             }
         )

@@ -61,21 +61,42 @@ class _Cache(numba.core.caching.FunctionCache):
 
 
 def imported_files(path: Path, package: str) -> Iterator[Path]:
-    """The files of one top-level package that a file's imports name; packages' own `__init__` too."""
+    """The files of one top-level package that a file's imports name; its packages' own `__init__` too.
+
+    Raises:
+        ValueError: the file imports relatively, which is not followed.
+    """
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or node.module is None:
+                raise ValueError(
+                    f"{path} imports relatively: its compiled code could outlive a change"
+                )
             # What is taken from a package may be one of its modules.
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         else:
             continue
         for name in names:
-            if name.partition(".")[0] == package:
-                with contextlib.suppress(ModuleNotFoundError):  # A name in a module, not a module.
-                    found = importlib.util.find_spec(name)
-                    if found is not None and found.origin is not None:
-                        yield Path(found.origin)
+            yield from _files_of(name, package)
+
+
+def _files_of(name: str, package: str) -> Iterator[Path]:
+    """The file of a module of the package, and the `__init__` of the packages that it lies in.
+
+    Nothing is imported: whoever asks may be half imported itself.
+    """
+    first, *others = name.split(".")
+    spec = importlib.util.find_spec(package) if first == package else None
+    if spec is None or not spec.submodule_search_locations:
+        return
+    folder = Path(spec.submodule_search_locations[0])
+    for part in ("", *others):
+        folder /= part
+        for file in (folder / "__init__.py", folder.with_suffix(".py")):
+            if file.is_file():  # Else what is named is no module, but something in one.
+                yield file
 
 
 @functools.cache

@@ -19,7 +19,12 @@ def make(config: RunConfig, grid: Grid, size: EngineSize) -> Engine:
     """
     check(config, grid)
     if config.engine_name == "torch":
+        import torch
+
         from pathnet_rl.engine.torch_engine import TorchEngine
+
+        if config.device == "cuda" and not torch.cuda.is_available():
+            raise UserError("this machine has no GPU that torch can use; use --device cpu")
 
         return TorchEngine(grid, size, config.device)
     from pathnet_rl.engine.compiled.network import CompiledEngine
@@ -34,7 +39,7 @@ def check(config: RunConfig, grid: Grid) -> None:
         UserError: the engine cannot do what the grid asks for.
     """
     if config.engine_name == "torch":
-        if config.grid.image_precision == "bfloat16":
+        if config.grid.image_precision == "bfloat16" and len(grid.observation_shape) == 3:
             raise UserError(
                 "the torch engine computes in float32; use --grid.image-precision auto or float32"
             )

@@ -66,7 +66,8 @@ class CustomModules:
             name: part.view(shape)
             for (name, shape), part in zip(self._parameters.items(), parts, strict=True)
         }
-        responded: torch.Tensor = functional_call(self._module, named, (inputs,))
+        # A copy: a module may change what it is given, which is the other modules' too.
+        responded: torch.Tensor = functional_call(self._module, named, (inputs.clone(),))
         return responded
 
 
@@ -149,6 +150,7 @@ class TorchEngine:
         return [
             PathwayWeights(
                 tuple(
+                    # Trainable modules come first: frozen ones hand gradients down and have none.
                     layer[pathway, :count].contiguous()
                     for layer, count in zip(layers, trainable, strict=True)
                 ),

@@ -21,7 +21,7 @@ class SerialGridConfig(Settings):
     section = "grid"
     units: int = Field(20, ge=1)
     """Units of a module, which is one linear layer and a ReLU."""
-    layers: int = Field(3, ge=1)
+    depth: int = Field(3, ge=1)
     """L."""
     modules: int = Field(10, ge=1)
     """M: modules in a layer."""
@@ -37,7 +37,7 @@ class SerialGridConfig(Settings):
 
     def geometry(self, inputs: int) -> Grid:
         """The geometry of one seed's grid."""
-        layers = (LinearModule(units=self.units),) * self.layers
+        layers = (LinearModule(units=self.units),) * self.depth
         return Grid(
             GridConfig(layers=layers, modules=self.modules, width=self.width), (inputs,), ()
         )
@@ -70,7 +70,7 @@ class SerialLearningConfig(Settings):
 
 
 OLD_PLACES = {
-    "grid": ("units", "layers", "modules", "width", "aggregation"),
+    "grid": ("units", "modules", "width", "aggregation"),
     "evolution": ("population", "mutation_rate"),
 }
 """What lay in the section `learning` when there was no other."""
@@ -99,6 +99,8 @@ class SerialConfig(Settings):
             section: {name: learning.pop(name) for name in names if name in learning}
             for section, names in OLD_PLACES.items()
         }
+        if "layers" in learning:
+            moved["grid"]["depth"] = learning.pop("layers")
         return {**given, "learning": learning, **moved}
 
     @property
@@ -106,4 +108,4 @@ class SerialConfig(Settings):
         """The probability that a gene mutates, 1/(N L) unless configured."""
         if self.evolution.mutation_rate is not None:
             return self.evolution.mutation_rate
-        return 1.0 / (self.grid.width * self.grid.layers)
+        return 1.0 / (self.grid.width * self.grid.depth)

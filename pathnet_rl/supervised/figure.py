@@ -78,8 +78,19 @@ def _draw_overlap(
 ) -> None:
     for arm, results in by_arm.items():
         if any(r.overlap for r in results):
-            values = [measured(r, by_accuracy) for r in results]
-            axes.plot([r.overlap for r in results], values, ".", alpha=0.5, label=arm)
+            cut = [r for r in results if r.censored and not by_accuracy]
+            done = [r for r in results if r.censored <= by_accuracy]
+            values = [measured(r, by_accuracy) for r in done]
+            (drawn,) = axes.plot([r.overlap for r in done], values, ".", alpha=0.5, label=arm)
+            if cut:  # At the limit, and upward: they would have taken longer.
+                axes.plot(
+                    [r.overlap for r in cut],
+                    [measured(r, by_accuracy) for r in cut],
+                    "^",
+                    color=drawn.get_color(),
+                    fillstyle="none",
+                    label=f"{arm}, censored",
+                )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("frozen modules in the best pathway")
     axes.set_ylabel(name)

@@ -32,7 +32,7 @@ class SeedGrid:
         self.rows = [torch.zeros(layer.modules, layer.module_size) for layer in self._layers]
         self.head = torch.zeros(classes, grid.units + 1)
         self._descent = make_descent(
-            config.engine, inputs, grid.units, grid.layers, classes, config.learning.batch, widest
+            config.engine, inputs, grid.units, grid.depth, classes, config.learning.batch, widest
         )
 
     def begin_task(self, kept: ActiveModules, rng: np.random.Generator) -> None:

@@ -28,7 +28,7 @@ class SeedEvolution:
     def __init__(self, arm: Arm, seed: int, config: SerialConfig) -> None:
         self._seed, self._config, self._rules = seed, config, RULES[arm]
         self._place = place(arm)
-        self.frozen: ActiveModules = no_modules(config.grid.layers)
+        self.frozen: ActiveModules = no_modules(config.grid.depth)
 
     def begin_task(self, task: int, images: int) -> None:
         """A new population; a new pass over the data."""
@@ -42,11 +42,11 @@ class SeedEvolution:
         if rules.switches.evolve:
             count = rules.population or self._config.evolution.population
             self.population = [
-                Genotype.random(self._rng, grid.layers, grid.modules, grid.width)
+                Genotype.random(self._rng, grid.depth, grid.modules, grid.width)
                 for _ in range(count)
             ]
         else:
-            self.population = [Genotype.fixed(grid.layers, grid.width)]
+            self.population = [Genotype.fixed(grid.depth, grid.width)]
         self.fitness = np.full(len(self.population), -np.inf)
 
     def next_images(self) -> NDArray[np.int64]:
@@ -107,7 +107,7 @@ class SeedEvolution:
             self.frozen = union(self.frozen, chosen)
         if switches.reinitialise:
             return self.frozen
-        return (tuple(range(self._config.grid.modules)),) * self._config.grid.layers
+        return (tuple(range(self._config.grid.modules)),) * self._config.grid.depth
 
 
 def run_seed(
@@ -128,7 +128,7 @@ def run_seed(
     widest = grid.width * (len(tasks) if switches.frozen_active and switches.freeze else 1)
     evolution = SeedEvolution(arm, seed, config)
     weights = SeedGrid(config, inputs, classes, min(widest, grid.modules))
-    kept = no_modules(grid.layers)
+    kept = no_modules(grid.depth)
     records: list[TaskRecord | None] = []
     for number, task in enumerate(tasks):
         if number < len(tasks) - 1 and not switches.first_task:

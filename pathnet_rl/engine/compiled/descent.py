@@ -128,17 +128,7 @@ class PathwayDescent:
         learning_rate: float,
         mean: bool,
     ) -> int:
-        """Train a pathway of a grid for T minibatches, on the mean cross-entropy of each.
-
-        Args:
-            grid: [rows, k inputs + k] a layer, changed where learned. head: [C, k + 1], changed.
-            learned, used: rows of the modules that are trained, and of those that are active beside.
-            images: [images, inputs]. labels: [images]. order: [T, B], which images.
-            mean: the last layer's modules are averaged, not added up.
-
-        Returns:
-            How many images were told right, each before it was learned from.
-        """
+        """As `interface.Descent.train`."""
         active = [np.concatenate(both) for both in zip(learned, used, strict=True)]
         for rows, columns in self._places(grid, active):
             columns[:] = rows

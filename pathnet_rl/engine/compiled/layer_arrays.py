@@ -32,7 +32,8 @@ class Windows(NamedTuple):
         image_pitch, line_pitch: from an image, and from a line of it, to the next.
         down, across: from a window to the one below, and to the one beside it.
         lines, words: lines of a window, and words of each.
-        slices: how many times a window moves across until it has left a line's words behind.
+        slices: how many times a window moves across until it has left a line's words behind: windows 8
+            pixels wide that move on by 4 have 8 / 4 = 2.
     """
 
     height: int
