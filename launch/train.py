@@ -62,7 +62,7 @@ def train(config: RunConfig, console: Console) -> None:
         raise UserError("this machine has no GPU that torch can use; use --device cpu")
     torch.set_num_threads(1)  # As the workers: sums in another order would be other numbers.
     grid = build_grid(config)
-    engine.check(config, grid)
+    engine.check_fit(config, grid)
     folder = RunFolder(config)
     resumed = folder.open()
     try:

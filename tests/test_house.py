@@ -176,3 +176,22 @@ def test_the_plain_twin_of_the_descent_needs_no_compiler() -> None:
         "assert run_seed(Arm.PATHNET, TASKS, 0, small(engine='torch'))[1].generations > 0"
     )
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+def test_what_a_package_gives_has_no_name_of_one_of_its_modules() -> None:
+    """Once the module is imported, the name stands for it and no longer for what the package gave."""
+    for name, path in NAMES.items():
+        if path.name == "__init__.py":
+            package = name.removesuffix(".__init__")
+            given = {
+                alias.asname or alias.name
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.ImportFrom)
+                for alias in node.names
+            }
+            modules = {
+                other.removeprefix(f"{package}.").partition(".")[0]
+                for other in NAMES
+                if other.startswith(f"{package}.")
+            }
+            assert given & modules == set(), package

@@ -2,7 +2,7 @@
 
 from pathnet_rl.engine.interface import Descent, Engine, EngineSize, Floats
 from pathnet_rl.engine.registry import (
-    check,
+    check_fit,
     image_precision,
     make,
     make_descent,
@@ -15,7 +15,7 @@ __all__ = [
     "Engine",
     "EngineSize",
     "Floats",
-    "check",
+    "check_fit",
     "image_precision",
     "make",
     "make_descent",

@@ -17,7 +17,7 @@ def make(config: RunConfig, grid: Grid, size: EngineSize) -> Engine:
     Raises:
         UserError: it cannot do what the grid asks for.
     """
-    check(config, grid)
+    check_fit(config, grid)
     if config.engine_name == "torch":
         import torch
 
@@ -32,7 +32,7 @@ def make(config: RunConfig, grid: Grid, size: EngineSize) -> Engine:
     return CompiledEngine(grid, size)
 
 
-def check(config: RunConfig, grid: Grid) -> None:
+def check_fit(config: RunConfig, grid: Grid) -> None:
     """Find out before anything is begun whether `make` will succeed.
 
     Raises:
