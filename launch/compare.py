@@ -30,7 +30,7 @@ from pathnet_rl.comparison.results import Line, Row, lines_of, rows_of, write_re
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.transfer import Interrupted
-from workers.one_run import Assignment, Outcome
+from workers.one_run import Instructions, Outcome
 
 PROGRAM = "python -m launch.compare"
 MOST_NAMES = 5
@@ -99,13 +99,13 @@ def _work(
     """
     stop = StopSignal()
     stop.listen()
-    assignment = Assignment(uuid.uuid4().hex, comparison.path / ".stop")
-    assignment.stop.unlink(missing_ok=True)
-    tally = Tally(members, finished, assignment.start)
+    instructions = Instructions(uuid.uuid4().hex, comparison.path / ".stop")
+    instructions.stop.unlink(missing_ok=True)
+    tally = Tally(members, finished, instructions.start)
     done = {member.path for member in finished}
     missing = [member for member in members if member.path not in done]
     failed: dict[str, str] = {}
-    crew = _crew(comparison, missing, assignment)
+    crew = _crew(comparison, missing, instructions)
     with contextlib.closing(crew), Screen(console) as screen:
         for ended in crew:
             for outcome in ended:
@@ -114,12 +114,12 @@ def _work(
             screen.show(
                 panel(standing), plain_line(standing), not (standing.running + standing.waiting)
             )
-            if stop.requested and not assignment.stop.exists():
+            if stop.requested and not instructions.stop.exists():
                 screen.note("stopping: every run finishes its rollout and is saved")
-                assignment.stop.touch()
+                instructions.stop.touch()
     stop.leave()
-    if assignment.stop.exists():
-        assignment.stop.unlink()
+    if instructions.stop.exists():
+        instructions.stop.unlink()
         raise Interrupted
     return failed
 
@@ -138,20 +138,20 @@ def _note(outcome: Outcome, screen: Screen, tally: Tally, failed: dict[str, str]
 
 
 def _crew(
-    comparison: Comparison, members: Sequence[Member], assignment: Assignment
+    comparison: Comparison, members: Sequence[Member], instructions: Instructions
 ) -> Generator[list[Outcome]]:
     """Those who learn the members: processes of this machine, the cluster that RAY_ADDRESS names, or Tune."""
     if comparison.tune:
         from workers.ray_tune import learn_with_tune
 
-        return learn_with_tune(members, assignment, comparison.processes)
+        return learn_with_tune(members, instructions, comparison.processes)
     if os.environ.get("RAY_ADDRESS"):
         from workers.ray_runs import learn_on_cluster
 
-        return learn_on_cluster(members, assignment, comparison.processes)
+        return learn_on_cluster(members, instructions, comparison.processes)
     from workers.run_pool import learn_here
 
-    return learn_here(members, assignment, comparison.processes)
+    return learn_here(members, instructions, comparison.processes)
 
 
 def _sum_up(

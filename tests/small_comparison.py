@@ -9,7 +9,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.comparison.experiment import Comparison
 from pathnet_rl.config import EvolutionConfig, LearningConfig, ReplayConfig
 from tests.support import tiny_config
-from workers.one_run import Assignment
+from workers.one_run import Instructions
 
 TWO_TASKS, ONE_TASK = "CartPole-v1>CartPole-v1", "CartPole-v1"
 
@@ -29,6 +29,6 @@ def small_comparison(folder: Path, agent_steps: int = 600, **changes: Any) -> Co
     return Comparison(**{"base": base, **fields, **changes})
 
 
-def assignment(comparison: Comparison) -> Assignment:
+def instructions(comparison: Comparison) -> Instructions:
     comparison.path.mkdir(parents=True, exist_ok=True)
-    return Assignment("this start", comparison.path / ".stop")
+    return Instructions("this start", comparison.path / ".stop")

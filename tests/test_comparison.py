@@ -19,7 +19,7 @@ from pathnet_rl.comparison.results import Line, Row, lines_of
 from pathnet_rl.crew import Progress
 from pathnet_rl.errors import UserError
 from pathnet_rl.random_policy import random_episodes
-from tests.small_comparison import ONE_TASK, TWO_TASKS, assignment, small_comparison
+from tests.small_comparison import ONE_TASK, TWO_TASKS, instructions, small_comparison
 from workers.one_run import learn
 
 PAIRS = ("ALE/Riverraid-v5>ALE/KungFuMaster-v5", "ALE/Pong-v5")
@@ -135,12 +135,12 @@ def test_an_arm_that_is_added_is_learned_and_the_others_are_not_again(tmp_path: 
     both = small_comparison(tmp_path, pairs=(ONE_TASK,))
     alone = both.model_copy(update={"base": both.base.model_copy(update={"arms": (Arm.PATHNET,)})})
     (member,) = alone.members()
-    assert learn(member, assignment(alone)).error is None
+    assert learn(member, instructions(alone)).error is None
     assert member.finished()
     learned = {path: path.stat().st_mtime_ns for path in member.path.glob("checkpoints/pathnet/*")}
     (wider,) = both.members()
     assert not wider.finished()
-    assert learn(wider, assignment(both)).error is None
+    assert learn(wider, instructions(both)).error is None
     assert wider.finished()
     assert {p: p.stat().st_mtime_ns for p in member.path.glob("checkpoints/pathnet/*")} == learned
     assert json.loads((member.path / "config.json").read_text())["arms"] == [
@@ -148,7 +148,7 @@ def test_an_arm_that_is_added_is_learned_and_the_others_are_not_again(tmp_path: 
         "independent",
     ]
     # Asked for one arm again, the folder still says that it has both.
-    assert learn(member, assignment(alone)).error is None
+    assert learn(member, instructions(alone)).error is None
     assert len(MemberFolder.existing(member.path).config.arms) == 2
 
 
@@ -160,7 +160,7 @@ def test_a_member_is_never_learned_twice_at_the_same_time(
     (member,) = given.members()
     folder = MemberFolder(member.config)
     folder.open()
-    error = learn(member, assignment(given)).error
+    error = learn(member, instructions(given)).error
     folder.close()
     assert error is not None
     assert "another process is working in" in error
@@ -173,7 +173,7 @@ def test_a_member_that_is_told_to_stop_saves_and_goes_on_from_there(tmp_path: Pa
     done = [0]
     for _ in range(2):
         looks = iter((False, False))
-        assert learn(member, assignment(given), functools.partial(next, looks, True)).stopped
+        assert learn(member, instructions(given), functools.partial(next, looks, True)).stopped
         assert not member.finished()
         done.append(read_progress(member.path)[0])
     assert done == sorted(set(done))
@@ -183,8 +183,8 @@ def test_a_member_that_is_told_to_stop_saves_and_goes_on_from_there(tmp_path: Pa
 def test_who_is_given_the_stop_file_begins_nothing(tmp_path: Path) -> None:
     given = small_comparison(tmp_path)
     (member,) = given.members()
-    assignment(given).stop.touch()
-    assert learn(member, assignment(given)).stopped
+    instructions(given).stop.touch()
+    assert learn(member, instructions(given)).stopped
     assert not member.path.exists()
 
 

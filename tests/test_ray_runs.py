@@ -13,17 +13,17 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from pathnet_rl.comparison.progress import read_progress
-from tests.small_comparison import assignment, small_comparison
+from tests.small_comparison import instructions, small_comparison
 from tests.support import ROOT
-from workers.one_run import Assignment, Outcome, learn
+from workers.one_run import Instructions, Outcome, learn
 from workers.ray_runs import learn_on_cluster
 
 
 def test_a_cluster_learns_what_one_process_does(ray_cluster: None, tmp_path: Path) -> None:
     here, there = small_comparison(tmp_path / "here"), small_comparison(tmp_path / "there")
     (mine,), (theirs,) = here.members(), there.members()
-    assert learn(mine, assignment(here)).error is None
-    ended = [o for some in learn_on_cluster([theirs], assignment(there), None) for o in some]
+    assert learn(mine, instructions(here)).error is None
+    ended = [o for some in learn_on_cluster([theirs], instructions(there), None) for o in some]
     assert [(o.member.path, o.error, o.stopped) for o in ended] == [(theirs.path, None, False)]
     assert (mine.path / "returns.csv").read_bytes() == (theirs.path / "returns.csv").read_bytes()
     assert theirs.finished()
@@ -35,10 +35,10 @@ def test_told_to_stop_those_that_learn_save_and_those_that_wait_begin_nothing(
     given = small_comparison(tmp_path, agent_steps=10**9, seeds=3)
     members = list(given.members())
     ended: list[Outcome] = []
-    for some in learn_on_cluster(members, assignment(given), None):
+    for some in learn_on_cluster(members, instructions(given), None):
         ended += some
         if sum(read_progress(member.path)[0] > 0 for member in members) == 2:
-            assignment(given).stop.touch()
+            instructions(given).stop.touch()
     assert [outcome.stopped for outcome in ended] == [True] * 3
     learned = [member for member in members if member.path.exists()]
     assert len(learned) == 2
@@ -54,7 +54,7 @@ def test_a_task_that_fails_is_an_error_of_its_member_and_the_others_go_on(
     unforeseen, fine = given.members()
     object.__setattr__(unforeseen, "config", unforeseen.config.model_copy(update={"tasks": (1, 2)}))
     ended = [
-        o for some in learn_on_cluster([unforeseen, fine], assignment(given), None) for o in some
+        o for some in learn_on_cluster([unforeseen, fine], instructions(given), None) for o in some
     ]
     errors = {outcome.member.seed: outcome.error for outcome in ended}
     assert errors[1] is None
@@ -65,7 +65,7 @@ def test_a_task_that_fails_is_an_error_of_its_member_and_the_others_go_on(
 
 def test_a_folder_that_a_node_does_not_see_is_one_line(ray_cluster: None, tmp_path: Path) -> None:
     given = small_comparison(tmp_path)
-    nowhere = Assignment("now", tmp_path / "nowhere" / ".stop")
+    nowhere = Instructions("now", tmp_path / "nowhere" / ".stop")
     ended = [o for some in learn_on_cluster(list(given.members()), nowhere, None) for o in some]
     (error,) = [outcome.error for outcome in ended]
     assert error is not None

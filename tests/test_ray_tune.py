@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_comparison import assignment, small_comparison
+from tests.small_comparison import instructions, small_comparison
 from workers.one_run import Outcome, learn
 from workers.ray_tune import learn_with_tune
 
@@ -21,11 +21,11 @@ def test_tune_learns_what_one_process_does_and_an_error_is_its_members_own(
 ) -> None:
     here, there = small_comparison(tmp_path / "here"), small_comparison(tmp_path / "there", seeds=2)
     (mine,), (theirs, wrong) = here.members(), there.members()
-    assert learn(mine, assignment(here)).error is None
+    assert learn(mine, instructions(here)).error is None
     wrong.path.mkdir(parents=True)
     (wrong.path / "config.json").write_text("{")
     ended: list[Outcome] = []
-    for some in learn_with_tune([theirs, wrong], assignment(there), None):
+    for some in learn_with_tune([theirs, wrong], instructions(there), None):
         ended += some
     errors = {outcome.member.path: outcome.error for outcome in ended}
     assert len(errors) == 2

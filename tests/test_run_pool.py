@@ -11,7 +11,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.block import block_path
 from pathnet_rl.comparison.experiment import Comparison, Member
 from pathnet_rl.comparison.progress import read_progress
-from tests.small_comparison import assignment, small_comparison
+from tests.small_comparison import instructions, small_comparison
 from workers.one_run import Outcome, learn
 from workers.run_pool import learn_here
 
@@ -21,8 +21,8 @@ ENDLESS = 10**9
 def test_a_pool_of_processes_learns_what_one_process_does(tmp_path: Path) -> None:
     here, there = small_comparison(tmp_path / "here"), small_comparison(tmp_path / "there")
     (mine,), (theirs,) = here.members(), there.members()
-    assert learn(mine, assignment(here)).error is None
-    ended = [o for some in learn_here([theirs], assignment(there), 1) for o in some]
+    assert learn(mine, instructions(here)).error is None
+    ended = [o for some in learn_here([theirs], instructions(there), 1) for o in some]
     assert [(o.member, o.error, o.stopped) for o in ended] == [(theirs, None, False)]
     assert (mine.path / "returns.csv").read_bytes() == (theirs.path / "returns.csv").read_bytes()
     assert theirs.finished()
@@ -42,10 +42,10 @@ def number_of(child: BaseProcess) -> int:
 def test_told_to_stop_all_save_and_no_more_are_begun(tmp_path: Path) -> None:
     given, members = endless(tmp_path, 3)
     ended: list[Outcome] = []
-    for some in learn_here(members, assignment(given), 2):
+    for some in learn_here(members, instructions(given), 2):
         ended += some
         if all(read_progress(member.path)[0] for member in members[:2]):
-            assignment(given).stop.touch()
+            instructions(given).stop.touch()
     assert {outcome.member.seed for outcome in ended if outcome.stopped} == {0, 1}
     assert len(ended) == 2
     for member in members[:2]:
@@ -60,7 +60,7 @@ def test_a_process_that_dies_is_an_error_of_its_member_and_the_others_go_on(tmp_
     doomed = next(iter(small_comparison(tmp_path / "doomed", agent_steps=ENDLESS).members()))
     ended: list[Outcome] = []
     killed = False
-    for some in learn_here([doomed, *given.members()], assignment(given), 2):
+    for some in learn_here([doomed, *given.members()], instructions(given), 2):
         ended += some
         if not killed and read_progress(doomed.path)[0]:
             min(multiprocessing.active_children(), key=number_of).kill()
@@ -79,7 +79,7 @@ def test_an_error_that_nobody_foresaw_is_told_by_its_last_line(tmp_path: Path) -
     (member,) = given.members()
     broken = Member(member.pair, member.setting, member.seed, member.config)
     object.__setattr__(broken, "config", member.config.model_copy(update={"tasks": (1, 2)}))
-    ((outcome,),) = [some for some in learn_here([broken], assignment(given), 1) if some]
+    ((outcome,),) = [some for some in learn_here([broken], instructions(given), 1) if some]
     assert outcome.error is not None
     assert "\n" not in outcome.error
     assert outcome.error.endswith(f"({broken.log})")
@@ -88,7 +88,7 @@ def test_an_error_that_nobody_foresaw_is_told_by_its_last_line(tmp_path: Path) -
 
 def test_members_that_are_left_do_not_go_on_alone(tmp_path: Path) -> None:
     given, members = endless(tmp_path, 2)
-    with contextlib.closing(learn_here(members, assignment(given), 2)) as pool:
+    with contextlib.closing(learn_here(members, instructions(given), 2)) as pool:
         next(pool)
         assert multiprocessing.active_children()
     assert not multiprocessing.active_children()

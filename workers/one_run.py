@@ -19,7 +19,7 @@ from workers.serial import SerialCrew
 
 
 @dataclass(frozen=True)
-class Assignment:
+class Instructions:
     """What those who learn members are told: in which start, and which file tells all to stop.
 
     A file, since whoever learns may be on another machine: members and this lie on the same disk.
@@ -39,28 +39,30 @@ class Outcome:
 
 
 def learn(
-    member: Member, assignment: Assignment, stop_requested: Callable[[], bool] = lambda: False
+    member: Member, instructions: Instructions, stop_requested: Callable[[], bool] = lambda: False
 ) -> Outcome:
     """Learn a member from wherever it was left, until it is finished, fails or is asked to stop."""
-    if stop_requested() or assignment.stop.exists():
+    if stop_requested() or instructions.stop.exists():
         return Outcome(member, stopped=True)
     try:
-        return _learn(member, assignment, lambda: stop_requested() or assignment.stop.exists())
+        return _learn(member, instructions, lambda: stop_requested() or instructions.stop.exists())
     except UserError as error:
         return Outcome(member, error=str(error))
 
 
-def _learn(member: Member, assignment: Assignment, stop_requested: Callable[[], bool]) -> Outcome:
+def _learn(
+    member: Member, instructions: Instructions, stop_requested: Callable[[], bool]
+) -> Outcome:
     config = member.config
     torch.set_num_threads(1)
     grid = build_grid(config)
-    engine.check(config, grid)
+    engine.check_fit(config, grid)
     folder = MemberFolder(config)
     resumed = folder.open()
     try:
         if resumed:
             folder.note_resumption()
-        display = ProgressFile(member, assignment.start)
+        display = ProgressFile(member, instructions.start)
         display.write(read_progress(member.path)[0])
         results = run(
             config, folder, lambda arm: SerialCrew(config, arm, grid), display, stop_requested

@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import RayError
 
 from pathnet_rl.comparison.experiment import Member
-from workers.one_run import Assignment, Outcome, learn
+from workers.one_run import Instructions, Outcome, learn
 from workers.ray_cluster import answer, join
 from workers.ray_tasks import as_they_end
 
@@ -20,7 +20,7 @@ SECONDS = 1.0
 
 
 def learn_on_cluster(
-    members: Sequence[Member], assignment: Assignment, side_by_side: int | None
+    members: Sequence[Member], instructions: Instructions, side_by_side: int | None
 ) -> Generator[list[Outcome]]:
     """Those who have ended, at least once a second. Told to stop, members save, also those that had to wait.
 
@@ -30,7 +30,7 @@ def learn_on_cluster(
     joined = not ray.is_initialized()
     if joined:
         join(os.environ["RAY_ADDRESS"])
-    calls = [(member, assignment) for member in members]
+    calls = [(member, instructions) for member in members]
     with contextlib.closing(as_they_end(_learn_on_node, calls, side_by_side, SECONDS)) as tasks:
         try:
             for ended in tasks:
@@ -49,11 +49,11 @@ def _outcome(member: Member, reference: ray.ObjectRef[Outcome]) -> Outcome:
     return outcome
 
 
-def _learn_on_node(member: Member, assignment: Assignment) -> Outcome:
-    if assignment.stop.parent.is_dir():
-        return learn(member, assignment)
+def _learn_on_node(member: Member, instructions: Instructions) -> Outcome:
+    if instructions.stop.parent.is_dir():
+        return learn(member, instructions)
     return Outcome(
         member,
-        error=f"on {socket.gethostname()}: there is no {assignment.stop.parent}; give --folder as a path"
+        error=f"on {socket.gethostname()}: there is no {instructions.stop.parent}; give --folder as a path"
         " that all nodes share",
     )

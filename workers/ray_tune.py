@@ -20,7 +20,7 @@ import ray
 from pathnet_rl.comparison.experiment import Member
 from pathnet_rl.comparison.results import lines_of, rows_of
 from pathnet_rl.errors import UserError
-from workers.one_run import Assignment, Outcome, learn
+from workers.one_run import Instructions, Outcome, learn
 from workers.ray_cluster import join
 
 SECONDS = 1.0
@@ -28,7 +28,7 @@ SECONDS = 1.0
 
 
 def learn_with_tune(
-    members: Sequence[Member], assignment: Assignment, side_by_side: int | None
+    members: Sequence[Member], instructions: Instructions, side_by_side: int | None
 ) -> Generator[list[Outcome]]:
     """Those who have ended, at least once a second. Told to stop, members save, also those that had to wait.
 
@@ -61,14 +61,14 @@ def learn_with_tune(
 
     by_name = {member.name: member for member in members}
     ended: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-    trial = tune.with_parameters(_trial, members=by_name, assignment=assignment)
+    trial = tune.with_parameters(_trial, members=by_name, instructions=instructions)
     tuner = tune.Tuner(
         tune.with_resources(trial, {"cpu": 1}),
         param_space={"member": tune.grid_search(list(by_name))},
         tune_config=tune.TuneConfig(max_concurrent_trials=side_by_side, reuse_actors=True),
         run_config=tune.RunConfig(
-            name=assignment.start,
-            storage_path=str(assignment.stop.parent.resolve() / "tune"),
+            name=instructions.start,
+            storage_path=str(instructions.stop.parent.resolve() / "tune"),
             callbacks=[Ended()],
             verbose=0,
         ),
@@ -103,11 +103,11 @@ def _start_ray(side_by_side: int | None) -> None:
 
 
 def _trial(
-    chosen: dict[str, Any], members: Mapping[str, Member], assignment: Assignment
+    chosen: dict[str, Any], members: Mapping[str, Member], instructions: Instructions
 ) -> dict[str, Any]:
     """What a trial does: learn its member; what Tune's tables say of it, areas of the last task among it."""
     member = members[chosen["member"]]
-    outcome = learn(member, assignment)
+    outcome = learn(member, instructions)
     finished = not outcome.stopped and outcome.error is None
     areas = (
         {f"area_{line.arm}": line.area for line in lines_of(rows_of(member))} if finished else {}

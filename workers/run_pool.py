@@ -15,7 +15,7 @@ from multiprocessing.context import ForkServerProcess
 
 from pathnet_rl.block import block_path
 from pathnet_rl.comparison.experiment import Member
-from workers.one_run import Assignment, Outcome, learn
+from workers.one_run import Instructions, Outcome, learn
 
 SECONDS = 1.0
 """Between two looks, if nobody ends in between."""
@@ -29,7 +29,7 @@ class _Running:
 
 
 def learn_here(
-    members: Sequence[Member], assignment: Assignment, processes: int | None
+    members: Sequence[Member], instructions: Instructions, processes: int | None
 ) -> Generator[list[Outcome]]:
     """Those who have ended, at least once a second; no more are begun once all are told to stop.
 
@@ -40,11 +40,11 @@ def learn_here(
     side_by_side = processes or len(os.sched_getaffinity(0))
     waiting, running = deque(members), list[_Running]()
     try:
-        while running or (waiting and not assignment.stop.exists()):
-            while waiting and len(running) < side_by_side and not assignment.stop.exists():
+        while running or (waiting and not instructions.stop.exists()):
+            while waiting and len(running) < side_by_side and not instructions.stop.exists():
                 member = waiting.popleft()
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(member, assignment, sender))
+                process = context.Process(target=_work, args=(member, instructions, sender))
                 process.start()
                 sender.close()
                 running.append(_Running(member, process, receiver))
@@ -100,7 +100,7 @@ def _last_words(member: Member, status: int | None) -> str:
     return f"{said[-1].strip() if said else f'exit status {status}'} ({member.log})"
 
 
-def _work(member: Member, assignment: Assignment, outcome: Connection) -> None:
+def _work(member: Member, instructions: Instructions, outcome: Connection) -> None:
     """What a process does: learn its member; on SIGTERM, or if its parent is gone, save and stop."""
     told: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent says when to stop.
@@ -111,7 +111,7 @@ def _work(member: Member, assignment: Assignment, outcome: Connection) -> None:
     def stop_requested() -> bool:
         return bool(told) or (parent is not None and not parent.is_alive())
 
-    ended = learn(member, assignment, stop_requested)
+    ended = learn(member, instructions, stop_requested)
     with contextlib.suppress(BrokenPipeError):  # The parent is gone. What was learned is saved.
         outcome.send(ended)
     if not member.log.stat().st_size:

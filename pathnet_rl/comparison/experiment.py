@@ -188,7 +188,7 @@ def check_tasks(comparison: Comparison) -> None:
         UserError: a task is unknown, or does not fit the grid or the other tasks of its pair.
     """
     for member in _one_of_each_pair(comparison):
-        engine.check(member.config, build_grid(member.config))
+        engine.check_fit(member.config, build_grid(member.config))
 
 
 def _one_of_each_pair(comparison: Comparison) -> list[Member]:
