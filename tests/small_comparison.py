@@ -22,7 +22,7 @@ def small_comparison(folder: Path, agent_steps: int = 600, **changes: Any) -> Co
         agent_steps=(agent_steps,),
         evolution=EvolutionConfig(population=3, episodes=1, rivals=1),
         learning=LearningConfig(rollout_steps=16, environments=4),
-        evaluation=ReplayConfig(episodes=2, most_steps=50),
+        replay=ReplayConfig(episodes=2, most_steps=50),
         engine="torch",
     )
     fields = {"pairs": (TWO_TASKS,), "seeds": 1, "random_episodes": 3, "processes": 2}
