@@ -55,12 +55,12 @@ class TournamentCoordinator:
             )
             self._population = []
             for pathway, number in enumerate(shared_out(founders, size)):
-                founder = founders[number]
-                first = founder.lineage not in self._lineages[:pathway]
-                genotype = founder.genotype
+                founder, genotype = founders[number], founders[number].genotype
                 if not self._evolves_building:
                     genotype = genotype.building_on(all_frozen)
-                self._population.append(genotype if first else self._mutated(genotype))
+                if founder.lineage in self._lineages:
+                    genotype = self._mutated(genotype)
+                self._population.append(genotype)
                 self._lineages[pathway] = founder.lineage
         self._fitness = np.full(size, UNEVALUATED)
         self._evaluations = self._overwrites = self._mutated_genes = 0
@@ -149,11 +149,10 @@ class TournamentCoordinator:
                 return
             self._halved += 1
             means = {lineage: float(np.mean(self._judged[lineage])) for lineage in alive}
+            best = self._members(max(means, key=means.__getitem__))
             for lineage in worse_half(means):
-                best = max((m for m in alive if m not in worse_half(means)), key=means.__getitem__)
-                heads = self._members(best)
                 for pathway in self._members(lineage):
-                    self._overwrite(pathway, heads[int(np.argmax(self._fitness[heads]))])
+                    self._overwrite(pathway, best[int(np.argmax(self._fitness[best]))])
             self._judged = {}
 
     def finalists(self, count: int) -> list[tuple[Assignment, float]]:

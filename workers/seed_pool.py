@@ -27,16 +27,21 @@ def do_here(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
         min(processes, len(jobs)), multiprocessing.get_context("spawn"), _begin_process
     )
     try:
-        for future in as_completed([pool.submit(do, experiment, job) for job in jobs]):
+        futures = [pool.submit(do, experiment, job) for job in jobs]
+        # At a call the pool looks which processes it has, and only then starts another: without one more
+        # nobody would notice the death of the last.
+        pool.submit(int)
+        for future in as_completed(futures):
             yield future.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a process that learned seeds died, perhaps for want of memory; finished seeds are kept, and"
-            " the same command goes on, with fewer --processes if need be"
-        ) from error
-    except BaseException:
+    except BaseException as error:
+        # Else what waits would be done first. The pool itself misses one that it started while another died.
         for child in multiprocessing.active_children():
-            child.terminate()  # Else the jobs that wait would be done first.
+            child.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(
+                "a process that learned seeds died, perhaps for want of memory; finished seeds are kept, and"
+                " the same command goes on, with fewer --processes if need be"
+            ) from error
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
