@@ -58,8 +58,8 @@ def train(config: RunConfig, console: Console) -> None:
         Interrupted: the run was asked to stop and has saved everything.
     """
     here = config.serial or not os.environ.get("RAY_ADDRESS")
-    if config.device == "cuda" and here and not torch.cuda.is_available():
-        raise UserError("this machine has no GPU that torch can use; use --device cpu")
+    if here:
+        engine.check_device(config)
     torch.set_num_threads(1)  # As the workers: sums in another order would be other numbers.
     grid = build_grid(config)
     engine.check_fit(config, grid)

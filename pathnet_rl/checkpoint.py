@@ -28,11 +28,19 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         UserError: the file cannot be written (no permission, disk full).
     """
+    write_whole(path, f"{json.dumps(value, indent=1)}\n".encode())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        UserError: it cannot be written (no permission, disk full).
+    """
     unfinished = path.with_name(path.name + _UNFINISHED)
     try:
-        with unfinished.open("w") as file:
-            json.dump(value, file, indent=1)
-            file.write("\n")
+        with unfinished.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)

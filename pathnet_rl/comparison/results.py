@@ -9,14 +9,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from pathnet_rl.checkpoint import cannot_write, write_json
+from pathnet_rl.checkpoint import write_json, write_whole
 from pathnet_rl.comparison.experiment import Comparison, Member, pair_label, tasks_in
 from pathnet_rl.errors import UserError
 from pathnet_rl.random_policy import RandomEpisode, random_episodes
@@ -185,24 +184,6 @@ def _read_random(path: Path) -> dict[str, list[RandomEpisode]]:
     except (OSError, ValueError, TypeError, KeyError):
         return {}  # Played again, it is the same.
     return found
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise cannot_write(path, error) from error
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

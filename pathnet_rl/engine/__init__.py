@@ -2,6 +2,7 @@
 
 from pathnet_rl.engine.interface import Descent, Engine, EngineSize, Floats
 from pathnet_rl.engine.registry import (
+    check_device,
     check_fit,
     image_precision,
     make,
@@ -15,6 +16,7 @@ __all__ = [
     "Engine",
     "EngineSize",
     "Floats",
+    "check_device",
     "check_fit",
     "image_precision",
     "make",

@@ -18,18 +18,27 @@ def make(config: RunConfig, grid: Grid, size: EngineSize) -> Engine:
         UserError: it cannot do what the grid asks for.
     """
     check_fit(config, grid)
+    check_device(config)
     if config.engine_name == "torch":
-        import torch
-
         from pathnet_rl.engine.torch_engine import TorchEngine
-
-        if config.device == "cuda" and not torch.cuda.is_available():
-            raise UserError("this machine has no GPU that torch can use; use --device cpu")
 
         return TorchEngine(grid, size, config.device)
     from pathnet_rl.engine.compiled.network import CompiledEngine
 
     return CompiledEngine(grid, size)
+
+
+def check_device(config: RunConfig) -> None:
+    """Find out whether this machine has the device that the configuration asks for.
+
+    Raises:
+        UserError: it has not.
+    """
+    if config.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError("this machine has no GPU that torch can use; use --device cpu")
 
 
 def check_fit(config: RunConfig, grid: Grid) -> None:
