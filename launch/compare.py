@@ -159,20 +159,21 @@ def _sum_up(
 ) -> dict[str, str]:
     """Print the table and write the files of what is finished; the errors of folders that cannot be read."""
     unreadable: dict[str, str] = {}
+    random, episodes = comparison.random_policy, comparison.random_episodes
     rows: list[Row] = []
     there: list[Member] = []
+    console.print("summing up; in new games a random policy plays, to compare with")
     for member in members:
         if member.name in failed:
             continue
         try:
-            rows += rows_of(member)
+            rows += rows_of(member, random, episodes)
             there.append(member)
         except UserError as error:
             unreadable[member.name] = str(error)
             console.print(f"{member.name}: failed: {error}", soft_wrap=True)
     if rows:
-        console.print("summing up; in new games a random policy plays, to compare with")
-        files = write_results(comparison, there, rows)
+        files = write_results(comparison, there, rows, random)
         print_tables(console, lines_of(rows))
         console.print("\nLook at:")
         for path in files:
@@ -217,12 +218,15 @@ def _left(standing: Standing) -> str:
 
 
 def print_tables(console: Console, lines: Sequence[Line]) -> None:
-    """A table a pair: an arm in a setting a row, means over seeds."""
+    """A table a pair: an arm in a setting a row, means over seeds.
+
+    The speedup is over independent: the ratio of areas above the random policy's return.
+    """
     for pair in dict.fromkeys(line.pair for line in lines):
         table = Table(title=f"{pair}: the last task, means over seeds")
         for column in ("setting", "arm"):
             table.add_column(column, no_wrap=True)
-        for column in ("seeds", "area under the curve", "/ independent", "last 100 episodes"):
+        for column in ("seeds", "area under the curve", "speedup", "last 100 episodes"):
             table.add_column(column, justify="right")
         for line in lines:
             if line.pair == pair:
@@ -231,7 +235,7 @@ def print_tables(console: Console, lines: Sequence[Line]) -> None:
                     line.arm,
                     str(line.seeds),
                     _cell(line.area),
-                    _cell(line.relative_area),
+                    "-" if line.relative_area is None else str(line.relative_area),
                     _cell(line.mean_return_last_100),
                 )
         console.print(table)

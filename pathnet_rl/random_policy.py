@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from pathnet_rl import envs
 from pathnet_rl.arms import Arm
+from pathnet_rl.checkpoint import write_whole
+from pathnet_rl.errors import UserError
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 
 MOST_STEPS = 27_000
 """Agent steps after which an episode is cut, half an hour of an Atari game; its return so far counts."""
+
+
+COLUMNS = ("task", "protocol", "agent_steps", "episode_return")
 
 
 @dataclass(frozen=True)
@@ -45,3 +53,62 @@ def random_episodes(task: str, protocol: str, episodes: int) -> list[RandomEpiso
         RandomEpisode(int(end), float(value))
         for end, value in zip(np.cumsum(lengths), returns, strict=True)
     ]
+
+
+class RandomPolicy:
+    """The random policy's episodes in each game, kept in a file: what has been played is not played again.
+
+    The file's columns are task, protocol, agent_steps and episode_return.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read what has been played.
+
+        Raises:
+            UserError: the file is there and damaged.
+        """
+        self._path = path
+        self._known = _read(path)
+
+    def episodes(self, task: str, protocol: str, wanted: int) -> list[RandomEpisode]:
+        """At least so many episodes, played now if fewer are known.
+
+        Raises:
+            UserError: the task cannot be played here, or the file not written.
+        """
+        key = (task, protocol)
+        if len(self._known.get(key, ())) < wanted:
+            self._known[key] = random_episodes(task, protocol, wanted)
+            write_whole(self._path, self._table())
+        return self._known[key]
+
+    def mean(self, task: str, protocol: str, wanted: int) -> float:
+        """The mean return of these episodes."""
+        found = self.episodes(task, protocol, wanted)
+        return float(np.mean([episode.episode_return for episode in found]))
+
+    def known(self, task: str, protocol: str) -> list[RandomEpisode]:
+        """The episodes in a game that were played before."""
+        return self._known.get((task, protocol), [])
+
+    def _table(self) -> bytes:
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for key, episodes in self._known.items():
+            rows.writerows((*key, e.agent_steps, e.episode_return) for e in episodes)
+        return text.getvalue().encode()
+
+
+def _read(path: Path) -> dict[tuple[str, str], list[RandomEpisode]]:
+    known: dict[tuple[str, str], list[RandomEpisode]] = {}
+    if not path.exists():
+        return known
+    try:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                episode = RandomEpisode(int(row["agent_steps"]), float(row["episode_return"]))
+                known.setdefault((row["task"], row["protocol"]), []).append(episode)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error}); delete it, and it is made anew") from error
+    return known

@@ -16,10 +16,14 @@ from pathnet_rl.checkpoint import cannot_write, write_json
 from pathnet_rl.config import RunConfig
 from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
-from pathnet_rl.metrics import area_under_curve, learning_curve, mean_of_last, speedup
+from pathnet_rl.metrics import area_under_curve, learning_curve, mean_of_last, relative_area
 from pathnet_rl.pictures import draw_curves
+from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import TaskResult
+
+RANDOM_EPISODES = 20
+"""Of the random policy on each task that has a control."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,9 @@ class TaskSummary:
 
     Attributes:
         area: area under the learning curve, as mean return over the task; None without an episode.
-        speedup: that area relative to the independent control's; None where there is none to
-            compare with, or where the ratio says nothing.
+        random: the random policy's mean return; None where there is no control to compare with.
+        speedup: that area relative to the independent control's, both above the random policy's return;
+            None where there is no control, or it is no better than the random policy.
     """
 
     arm: Arm
@@ -71,13 +76,24 @@ class TaskSummary:
     mean_return_last_100: float | None
     area: float | None
     curve: NDArray[np.float64] | None
+    random: float | None = None
     speedup: float | None = None
 
 
 def summarise(
-    config: RunConfig, folder: RunFolder, results: dict[Arm, list[TaskResult]]
+    config: RunConfig,
+    folder: RunFolder,
+    results: dict[Arm, list[TaskResult]],
+    random: RandomPolicy | None = None,
+    random_episodes: int = RANDOM_EPISODES,
 ) -> list[TaskSummary]:
-    """One summary for each finished task of each arm."""
+    """One summary for each finished task of each arm.
+
+    Args:
+        random: whose episodes count, if not those in the run's folder; where a task has a control and fewer
+            than `random_episodes` of them are known, they are played now.
+    """
+    random = random or RandomPolicy(folder.random_policy)
     tables = read_returns(folder.returns)
     summaries: list[TaskSummary] = []
     areas: dict[int, float | None] = {}
@@ -92,9 +108,12 @@ def summarise(
             if arm is Arm.INDEPENDENT:
                 areas[task] = area
             control = areas.get(task)
-            ratio = speedup(area, control) if area is not None and control is not None else None
+            chance = ratio = None
+            if area is not None and control is not None:
+                chance = random.mean(config.tasks[task], config.protocol, random_episodes)
+                ratio = relative_area(area, control, chance)
             episodes = 0 if table is None else len(table.returns)
-            summaries.append(TaskSummary(arm, result, episodes, mean, area, curve, ratio))
+            summaries.append(TaskSummary(arm, result, episodes, mean, area, curve, chance, ratio))
     return sorted(summaries, key=lambda s: (s.result.finished.task, config.arms.index(s.arm)))
 
 
@@ -130,6 +149,7 @@ def _as_json(summary: TaskSummary) -> dict[str, Any]:
         "episodes": summary.episodes,
         "mean_return_last_100": summary.mean_return_last_100,
         "area_under_curve": summary.area,
+        "random_policy": summary.random,
         "speedup_over_independent": summary.speedup,
         "best_pathway": result.finished.path,
         "best_fitness": result.finished.fitness,

@@ -2,7 +2,7 @@
 
 config.json  provenance.json: what a run is and where it comes from, whatever it learns. And, of games,
 
-summary.json  learning_curves_<n>_<task>.png
+summary.json  learning_curves_<n>_<task>.png  random_policy.csv
 returns.csv               task, arm, agent_steps, episode_return, length: one row an episode
 checkpoints/<arm>/...     the last few of each arm
 tensorboard/<arm>/<task>/ events
@@ -131,6 +131,7 @@ class RunFolder(Folder[RunConfig]):
         super().__init__(config, config.folder, config.name)
         self.returns = self.path / "returns.csv"
         self.summary = self.path / "summary.json"
+        self.random_policy = self.path / "random_policy.csv"
 
     @classmethod
     def existing(cls, path: Path) -> Self:

@@ -24,7 +24,8 @@ def test_episodes_of_the_random_policy_are_kept_for_the_next_report(tmp_path: Pa
     path, key = tmp_path / "random_policy.csv", ("CartPole-v1", "dqn")
     found, silent = measured([key, key], path, 3)
     assert (len(found[key]), silent) == (3, [])
-    path.write_text(path.read_text().replace("CartPole-v1,dqn,", "CartPole-v1,dqn,1"))
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([rows[0], *(f"{row.rpartition(',')[0]},101.0" for row in rows[1:])]))
     assert measured([key], path, 2)[0][key].min() > 100  # Read, not played.
     assert measured([key], path, 0)[0][key].min() > 100
     assert measured([key], path, 4)[0][key].min() < 100
@@ -39,6 +40,6 @@ def test_a_task_that_cannot_be_played_here_is_named(tmp_path: Path) -> None:
 
 def test_a_damaged_file_of_the_random_policy_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "random_policy.csv"
-    path.write_text("task,protocol,episode_return\nCartPole-v1,dqn,many\n")
+    path.write_text("task,protocol,agent_steps,episode_return\nCartPole-v1,dqn,9,many\n")
     with pytest.raises(UserError, match="delete it, and it is made anew"):
         measured([("CartPole-v1", "dqn")], path, 3)

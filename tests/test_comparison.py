@@ -18,6 +18,7 @@ from pathnet_rl.comparison.progress import ProgressFile, Tally, read_progress
 from pathnet_rl.comparison.results import Line, Row, lines_of
 from pathnet_rl.crew import Progress
 from pathnet_rl.errors import UserError
+from pathnet_rl.intervals import Interval
 from pathnet_rl.random_policy import random_episodes
 from tests.small_comparison import ONE_TASK, TWO_TASKS, instructions, small_comparison
 from workers.one_run import learn
@@ -215,21 +216,25 @@ def test_progress_counts_the_agent_steps_of_all_members(tmp_path: Path) -> None:
 
 
 def test_the_table_pairs_seeds_and_leaves_out_what_says_nothing() -> None:
-    def row(arm: str, seed: int, task: int, area: float, relative: float | None) -> Row:
-        return Row("A>B", arm, "s", seed, task, "B", 9, 5, area, relative, 2 * area, 0.0, None)
+    def row(arm: str, seed: int, task: int, area: float, random: float | None = 1.0) -> Row:
+        return Row("A>B", arm, "s", seed, task, "B", 9, 5, area, random, None, 2 * area, 0.0, None)
 
-    lines = lines_of(
+    pathnet, independent = lines_of(
         [
             row("pathnet", 0, 0, 99.0, None),
-            row("pathnet", 0, 1, 3.0, 1.5),
-            row("pathnet", 1, 1, 5.0, None),
-            row("independent", 0, 1, 2.0, 1.0),
+            row("pathnet", 0, 1, 3.0),
+            row("pathnet", 1, 1, 8.0),
+            row("pathnet", 2, 1, 4.0),  # No control of this seed.
+            row("independent", 0, 1, 2.0),
+            row("independent", 1, 1, 3.0),
         ]
     )
-    assert lines == [
-        Line("A>B", "pathnet", "s", 2, 4.0, 1.5, 8.0),
-        Line("A>B", "independent", "s", 1, 2.0, 1.0, 4.0),
-    ]
+    # (2 + 7) / (1 + 2): with one seed drawn twice it is 2 / 1 or 7 / 2.
+    assert pathnet == Line("A>B", "pathnet", "s", 3, 5.0, Interval(3.0, 2.0, 3.5, 2), 10.0)
+    assert independent == Line("A>B", "independent", "s", 2, 2.5, Interval(1.0, 1.0, 1.0, 2), 5.0)
+    alone, chance = lines_of([row("pathnet", 0, 1, 3.0), row("independent", 0, 1, 1.0)])
+    assert alone.relative_area is None
+    assert chance.relative_area is None
 
 
 def test_random_episodes_are_the_same_again_and_long_ones_count(tmp_path: Path) -> None:

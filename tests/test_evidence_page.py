@@ -69,9 +69,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     output = folder / "report"
     output.mkdir()
-    episodes = [f"CartPole-v1,dqn,{value}" for value in (15.0, 25.0)]
+    episodes = [f"CartPole-v1,dqn,40,{value}" for value in (15.0, 25.0)]
     (output / "random_policy.csv").write_text(
-        "\n".join(["task,protocol,episode_return", *episodes])
+        "\n".join(["task,protocol,agent_steps,episode_return", *episodes])
     )
     report(Options(runs, output, random_episodes=2))
     return output

@@ -9,11 +9,12 @@ import pytest
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
-from pathnet_rl.report import read_returns, summarise, write_report
+from pathnet_rl.report import RANDOM_EPISODES, read_returns, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import FinishedTask, GreedyReturns, TaskResult
 from tests.support import tiny_config
 
+RANDOM = 10.0
 ARMS = (Arm.PATHNET, Arm.INDEPENDENT)
 CSV = """task,arm,agent_steps,episode_return,length
 0,pathnet,2000,10.0,10
@@ -44,6 +45,9 @@ def run(tmp_path: Path) -> tuple[RunConfig, RunFolder]:
     folder = RunFolder(config)
     folder.path.mkdir()
     folder.returns.write_text(CSV)
+    # As many episodes as are wanted, so that none is played.
+    rows = [f"CartPole-v1,dqn,{9 * n},{RANDOM}" for n in range(1, RANDOM_EPISODES + 1)]
+    folder.random_policy.write_text("\n".join(["task,protocol,agent_steps,episode_return", *rows]))
     return config, folder
 
 
@@ -73,7 +77,8 @@ def test_the_speedup_is_relative_to_the_independent_control_of_the_same_task(
     assert first.speedup is None
     assert pathnet.area is not None
     assert independent.area is not None
-    assert pathnet.speedup == pytest.approx(pathnet.area / independent.area)
+    assert pathnet.random == independent.random == RANDOM
+    assert pathnet.speedup == pytest.approx((pathnet.area - RANDOM) / (independent.area - RANDOM))
     assert independent.speedup == 1.0
     assert pathnet.mean_return_last_100 == 60.0
     assert pathnet.episodes == 3
@@ -104,7 +109,7 @@ def test_the_summary_holds_what_was_asked_for(run: tuple[RunConfig, RunFolder]) 
     assert pathnet["agent_steps"] == 4016
     assert pathnet["best_pathway"] == [[0, 1], [2]]
     assert pathnet["frozen_modules_before"] == [[], [3]]
-    assert pathnet["speedup_over_independent"] == pytest.approx(50.8 / 20.4)
+    assert pathnet["speedup_over_independent"] == pytest.approx((50.8 - 10.0) / (20.4 - 10.0))
     assert pathnet["area_under_curve"] == pytest.approx(50.8)
     assert pathnet["mean_return_last_100"] == 60.0
 

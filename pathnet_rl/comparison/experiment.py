@@ -21,6 +21,7 @@ from pathnet_rl.config import MAY_CHANGE, RunConfig
 from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
+from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.run_folder import Folder, RunFolder
 from pathnet_rl.settings import Settings
 from pathnet_rl.transfer import finished_results, tasks_of
@@ -92,6 +93,15 @@ class Comparison(Settings):
     def path(self) -> Path:
         """The comparison's folder."""
         return Path(self.base.folder) / self.base.name
+
+    @property
+    def random_policy(self) -> RandomPolicy:
+        """Its random policy, with the episodes that it has played.
+
+        Raises:
+            UserError: their file is damaged.
+        """
+        return RandomPolicy(self.path / "random_policy.csv")
 
     def members(self) -> Iterator[Member]:
         """Every run, the first seed of all pairs and settings first."""

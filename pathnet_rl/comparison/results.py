@@ -1,6 +1,7 @@
 """What came of a comparison: a row for each task of each run and arm, the table, and the files.
 
 comparison.csv, comparison.json  pair, arm, setting, seed, task (from 0), returns, area, forgetting
+random_policy.csv                episodes of a random policy in each game
 returns.csv.gz                   every episode of all runs, and those of a random policy as the arm `random`
 """
 
@@ -15,10 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pathnet_rl.arms import Arm
 from pathnet_rl.checkpoint import write_json, write_whole
 from pathnet_rl.comparison.experiment import Comparison, Member, pair_label, tasks_in
 from pathnet_rl.errors import UserError
-from pathnet_rl.random_policy import RandomEpisode, random_episodes
+from pathnet_rl.intervals import Interval, ratio_interval
+from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.report import read_returns, summarise
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.transfer import finished_results
@@ -32,8 +35,10 @@ class Row:
     """One task of one arm of one run.
 
     Attributes:
-        area: area under the learning curve, as mean return over the task.
-        relative_area: that area relative to the independent control's, of the same seed and setting.
+        area: area under the learning curve, as mean return over the task. random: the random policy's
+            mean return; None for a task that has no control.
+        relative_area: that area above the random policy's return, relative to the independent control's of
+            the same seed and setting.
     """
 
     pair: str
@@ -45,6 +50,7 @@ class Row:
     agent_steps: int
     episodes: int
     area: float | None
+    random: float | None
     relative_area: float | None
     mean_return_last_100: float | None
     greedy_return: float
@@ -53,19 +59,27 @@ class Row:
 
 @dataclass(frozen=True)
 class Line:
-    """The last task of a pair, one arm in one setting: means over seeds."""
+    """The last task of a pair, one arm in one setting: means over seeds.
+
+    Attributes:
+        relative_area: the ratio of the means of areas above the random policy's return, over the seeds that
+            arm and control have; None where the control is no better than the random policy.
+    """
 
     pair: str
     arm: str
     setting: str
     seeds: int
     area: float | None
-    relative_area: float | None
+    relative_area: Interval | None
     mean_return_last_100: float | None
 
 
-def rows_of(member: Member) -> list[Row]:
+def rows_of(member: Member, random: RandomPolicy, random_episodes: int) -> list[Row]:
     """The rows of a finished member.
+
+    Args:
+        random: plays where fewer than `random_episodes` of its episodes in a game are known.
 
     Raises:
         UserError: something in its folder is damaged, or not finished after all.
@@ -88,17 +102,18 @@ def rows_of(member: Member) -> list[Row]:
             agent_steps=summary.result.finished.agent_steps,
             episodes=summary.episodes,
             area=summary.area,
+            random=summary.random,
             relative_area=summary.speedup,
             mean_return_last_100=summary.mean_return_last_100,
             greedy_return=summary.result.after_task.mean,
             forgetting=summary.result.forgetting,
         )
-        for summary in summarise(member.config, folder, results)
+        for summary in summarise(member.config, folder, results, random, random_episodes)
     ]
 
 
 def lines_of(rows: Sequence[Row]) -> list[Line]:
-    """The table: for the last task of each pair, a line for each arm in each setting."""
+    """For the last task of each pair, a line for each arm in each setting."""
     last = {pair: max(r.task for r in rows if r.pair == pair) for pair in {r.pair for r in rows}}
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
@@ -111,15 +126,29 @@ def lines_of(rows: Sequence[Row]) -> list[Line]:
             setting,
             len(group),
             _mean(row.area for row in group),
-            _mean(row.relative_area for row in group),
+            _relative_area(group, groups.get((pair, setting, Arm.INDEPENDENT.value), [])),
             _mean(row.mean_return_last_100 for row in group),
         )
         for (pair, setting, arm), group in groups.items()
     ]
 
 
+def _relative_area(arm: Sequence[Row], control: Sequence[Row]) -> Interval | None:
+    """The ratio of the means of the areas above the random policy's return, over the seeds of both."""
+    theirs = {row.seed: row.area for row in control if row.area is not None}
+    pairs = [
+        (row.area - row.random, theirs[row.seed] - row.random)
+        for row in arm
+        if row.seed in theirs and row.area is not None and row.random is not None
+    ]
+    above = np.array(pairs).reshape(-1, 2)
+    if not len(above) or above[:, 1].mean() <= 0:
+        return None
+    return ratio_interval(above[:, 0], above[:, 1])
+
+
 def write_results(
-    comparison: Comparison, members: Sequence[Member], rows: Sequence[Row]
+    comparison: Comparison, members: Sequence[Member], rows: Sequence[Row], random: RandomPolicy
 ) -> list[Path]:
     """Write the files of a comparison from its finished members; what was written.
 
@@ -138,7 +167,7 @@ def write_results(
         "runs": [asdict(row) for row in rows],
     }
     write_json(folder / "comparison.json", said)
-    episodes = [*_returns(members), *_random_returns(comparison)]
+    episodes = [*_returns(members), *_random_returns(comparison, random)]
     write_whole(returns, gzip.compress(_csv(RETURNS_COLUMNS, episodes), mtime=0))
     return [folder / "comparison.json", table, returns]
 
@@ -152,38 +181,13 @@ def _returns(members: Sequence[Member]) -> Iterator[Sequence[object]]:
                     yield (member.pair, arm, member.seed, member.setting, task, steps, value)
 
 
-def _random_returns(comparison: Comparison) -> Iterator[Sequence[object]]:
+def _random_returns(comparison: Comparison, random: RandomPolicy) -> Iterator[Sequence[object]]:
     """The random policy's episodes in each task of each pair; it has no setting."""
-    played: dict[str, list[RandomEpisode]] = {}
+    protocol, wanted = comparison.base.protocol, comparison.random_episodes
     for pair in comparison.sequences:
         for number, task in enumerate(tasks_in(pair)):
-            if task not in played:
-                played[task] = _random_episodes(comparison, task)
-            for episode in played[task]:
+            for episode in random.episodes(task, protocol, wanted):
                 yield (pair_label(pair), RANDOM, 0, "", number, *astuple(episode))
-
-
-def _random_episodes(comparison: Comparison, task: str) -> list[RandomEpisode]:
-    """The random policy's episodes in a game, played once and then kept in random_policy.csv."""
-    path = comparison.path / "random_policy.csv"
-    kept = _read_random(path)
-    if len(kept.get(task, ())) != comparison.random_episodes:
-        kept[task] = random_episodes(task, comparison.base.protocol, comparison.random_episodes)
-        rows = [(name, *astuple(episode)) for name in kept for episode in kept[name]]
-        write_whole(path, _csv(("name", "agent_steps", "episode_return"), rows))
-    return kept[task]
-
-
-def _read_random(path: Path) -> dict[str, list[RandomEpisode]]:
-    found: dict[str, list[RandomEpisode]] = {}
-    try:
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                episode = RandomEpisode(int(row["agent_steps"]), float(row["episode_return"]))
-                found.setdefault(row["name"], []).append(episode)
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}  # Played again, it is the same.
-    return found
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
