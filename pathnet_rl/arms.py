@@ -26,6 +26,7 @@ class Arm(StrEnum):
     FROZEN_ACTIVE = "frozen-active"
     NO_EVOLUTION = "no-evolution"
     POPULATION_20 = "population-20"
+    PATHNET_PAPER = "pathnet-paper"
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,13 @@ SWITCHES: dict[Arm, Switches] = {
     Arm.RANDOM_PATH: Switches(freeze_random=True),
     Arm.NO_REINITIALISATION: Switches(reinitialise=False),
     Arm.FROZEN_INACTIVE: Switches(frozen_active=False),
+    Arm.PATHNET_PAPER: Switches(),
 }
 """The arms of the games. An arm's place in this table is part of its seeds: add new ones at the end.
 
 Independent: each task from scratch by a fixed path of the largest size. Fine-tune: the same path
-goes on to the next task with a new head (paper, section 3)."""
+goes on to the next task with a new head (paper, section 3). Pathnet-paper: PathNet by the paper's own
+rules of evolution, whatever the configuration says of how a population begins and what it reuses."""
 
 
 def check_arms(arms: Sequence[Arm], known: Iterable[Arm]) -> None:

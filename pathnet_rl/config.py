@@ -223,6 +223,16 @@ class RunConfig(Settings):
         """The agent steps of one task."""
         return self.agent_steps[task if len(self.agent_steps) > 1 else 0]
 
+    def of(self, arm: Arm) -> RunConfig:
+        """What an arm learns by: this, but pathnet-paper by the paper's own rules of evolution.
+
+        P, T and B stay as they are, so that arms differ in nothing else.
+        """
+        if arm is not Arm.PATHNET_PAPER:
+            return self
+        sizes = self.evolution.model_dump(include={"population", "episodes", "rivals"})
+        return self.model_copy(update={"evolution": EvolutionConfig(**sizes)})
+
     @property
     def engine_name(self) -> Literal["compiled", "torch"]:
         """The engine that is used: `engine`, or what auto stands for."""

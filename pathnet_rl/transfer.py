@@ -45,7 +45,7 @@ class ArmRun:
         display: Display,
         stop_requested: Callable[[], bool],
     ) -> None:
-        self._config, self._arm = config, arm
+        self._config, self._arm = config.of(arm), arm
         self._crew, self._folder, self._display = crew, folder, display
         self._stop_requested = stop_requested
         self._results: list[TaskResult] = []

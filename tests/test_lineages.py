@@ -263,3 +263,16 @@ def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
         config = tiny_config(tmp_path / name, agent_steps=(1500,), evolution=evolution)
         found.append(run_experiment(config)[Arm.PATHNET])
     assert found[0] == found[1]
+
+
+def test_the_papers_arm_learns_by_the_papers_rules_whatever_is_configured(tmp_path: Path) -> None:
+    arms = (Arm.PATHNET, Arm.PATHNET_PAPER)
+    rules = EvolutionConfig(
+        population=4, episodes=2, rivals=2, start="founders", heirs=1.0, newcomers=0.0,
+        building="evolved", mutation_rate=0.0, halvings=(0.5,), finalists=2, final_episodes=1,
+    )  # fmt: skip
+    plain = tiny_config(tmp_path, name="plain", arms=arms)
+    ours = tiny_config(tmp_path, name="ours", arms=arms, evolution=rules)
+    by_rules, by_ours = run_experiment(plain), run_experiment(ours)
+    assert by_ours[Arm.PATHNET_PAPER] == by_rules[Arm.PATHNET_PAPER]
+    assert by_ours[Arm.PATHNET] != by_rules[Arm.PATHNET]

@@ -24,7 +24,7 @@ class TournamentCoordinator:
     """Population, fitness and tournaments of one arm."""
 
     def __init__(self, config: RunConfig, arm: Arm) -> None:
-        self._config = config
+        self._config = config.of(arm)
         self._switches = SWITCHES[arm]
         self._rng = generator(config.seed, arm, Owner.TOURNAMENT)
         self.begin_task((), (), config.steps_of(0))
