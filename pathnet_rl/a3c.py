@@ -109,11 +109,16 @@ def loss_gradients(
 
 
 def rollout_gradients(
-    rollout: Rollout, logits: Floats, values: Floats, learning: LearningConfig
+    rollout: Rollout,
+    logits: Floats,
+    values: Floats,
+    learning: LearningConfig,
+    entropy_factor: float = 1.0,
 ) -> tuple[Floats, Floats, Losses]:
     """What a rollout says about the outputs that it was acted with.
 
     Args:
+        entropy_factor: of the configured entropy cost.
         logits: [B, A]. values: [B]. Not finite numbers lead to gradients that are not finite either.
 
     Returns:
@@ -134,6 +139,6 @@ def rollout_gradients(
             values,
             rollout.actions.reshape(-1),
             returns.reshape(-1),
-            learning.entropy_cost,
+            learning.entropy_cost * entropy_factor,
             learning.value_weight,
         )

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pathnet_rl.arms import SWITCHES, Arm, check_arms
 from pathnet_rl.errors import UserError
+from pathnet_rl.hyperparameters import Hyperparameter
 from pathnet_rl.modules import ATARI_LAYERS, CustomModule, Module, from_text
 from pathnet_rl.settings import Settings
 
@@ -100,6 +101,11 @@ class EvolutionConfig(Settings):
     """So many of the fittest pathways play again before one is frozen; 0: none, as in the paper."""
     final_episodes: int = Field(8, ge=1)
     """Episodes that a finalist plays."""
+    hyperparameters: tuple[Hyperparameter, ...] = ()
+    """Which of learning_rate and entropy_cost are genes: every pathway of a task's first population draws
+    factors of them, and the winner of a tournament hands its own on, perturbed (Jaderberg et al. 2017)."""
+    hyperparameter_range: float = Field(8.0, gt=1.0)
+    """Factors are drawn log-uniformly between 1 / range and range, and stay between them."""
 
     @model_validator(mode="after")
     def _begins(self) -> Self:
@@ -111,6 +117,8 @@ class EvolutionConfig(Settings):
             self.halvings
         ):
             raise UserError("halvings are growing shares of a task's budget, between 0 and 1")
+        if len(set(self.hyperparameters)) < len(self.hyperparameters):
+            raise UserError(f"a gene is named twice in hyperparameters {self.hyperparameters}")
         return self
 
 
@@ -213,6 +221,11 @@ class RunConfig(Settings):
             raise UserError(
                 f"{self.workers} workers cannot share {self.evolution.population} pathways;"
                 " lower --workers or raise --evolution.population"
+            )
+        if "entropy_cost" in self.evolution.hyperparameters and not self.learning.entropy_cost:
+            raise UserError(
+                "a factor of an entropy cost of 0 changes nothing; raise --learning.entropy-cost, or leave"
+                " entropy_cost out of --evolution.hyperparameters"
             )
         check_arms(self.arms, SWITCHES)
         if self.engine == "compiled" and self._only_torch:

@@ -43,6 +43,7 @@ class Store(Protocol):
         gradients: PathwayWeights,
         agent_steps: int,
         worker: int,
+        rate_factor: float = 1.0,
     ) -> None: ...
 
 

@@ -8,10 +8,12 @@ distinct modules in a layer.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pathnet_rl.hyperparameters import AS_CONFIGURED, Factors
 
 ActiveModules = tuple[tuple[int, ...], ...]
 """Per layer, the sorted distinct modules that are in use."""
@@ -27,10 +29,12 @@ class Genotype:
     Attributes:
         builds_on: for each finished task, whether what it was solved with is active beside this pathway.
             The paper has no such genes: there, all that is frozen always is.
+        factors: of the hyperparameters that it learns with. Nor does it have these.
     """
 
     genes: tuple[tuple[int, ...], ...]
     builds_on: tuple[bool, ...] = ()
+    factors: Factors = AS_CONFIGURED
 
     @classmethod
     def from_array(cls, array: NDArray[np.integer] | Iterable[Iterable[int]]) -> Genotype:
@@ -60,7 +64,11 @@ class Genotype:
 
     def building_on(self, tasks: Iterable[bool]) -> Genotype:
         """The same path beside what some finished tasks were solved with."""
-        return Genotype(self.genes, tuple(tasks))
+        return replace(self, builds_on=tuple(tasks))
+
+    def learning_with(self, factors: Factors) -> Genotype:
+        """The same path with other factors of hyperparameters."""
+        return replace(self, factors=factors)
 
     def to_array(self) -> NDArray[np.int64]:
         """The genes as an int64 array of shape [L, N]."""
@@ -82,8 +90,8 @@ class Genotype:
         """A mutated copy: each gene independently, with probability `rate`, moves by -2..2 inclusive.
 
         Moved genes are clamped to 0..M-1, or wrapped around when `wrap` is set; duplicates are not
-        repaired. Every call draws 2 x L x N numbers, whatever the outcome, so that the stream of
-        random numbers does not depend on which genes move.
+        repaired. Factors stay as they are. Every call draws 2 x L x N numbers, whatever the outcome, so that
+        the stream of random numbers does not depend on which genes move.
 
         Args:
             evolve_building: genes of `builds_on` flip with the same probability.
@@ -93,6 +101,7 @@ class Genotype:
         offset = rng.integers(-MUTATION_REACH, MUTATION_REACH + 1, size=genes.shape)
         moved = genes + np.where(hit, offset, 0)
         child = Genotype.from_array(moved % modules if wrap else moved.clip(0, modules - 1))
+        child = child.learning_with(self.factors)
         building = np.array(self.builds_on, dtype=np.bool_)
         if evolve_building:
             building ^= rng.random(len(building)) < rate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,7 @@ def _as_json(summary: TaskSummary) -> dict[str, Any]:
         "speedup_over_independent": summary.speedup,
         "best_pathway": result.finished.path,
         "best_fitness": result.finished.fitness,
+        "best_hyperparameter_factors": asdict(result.finished.factors),
         "frozen_modules_before": result.finished.always,
         "greedy_return_after_task": result.after_task.mean,
         "greedy_return_after_all_tasks": None

@@ -18,7 +18,7 @@ class Owner(IntEnum):
     INITIALISATION = 0
     """Fresh modules and heads, one stream a task: the parameter server's."""
     TOURNAMENT = 1
-    """Populations, rivals, mutations: the coordinator's."""
+    """Populations, rivals, mutations, factors of hyperparameters: the coordinator's."""
     ACTING = 2
     """One pathway's actions and environments, one stream a pathway, task and start of a worker."""
     REPLAY = 3

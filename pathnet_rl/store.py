@@ -135,8 +135,12 @@ class GridStore(Block):
         gradients: PathwayWeights,
         agent_steps: int,
         worker: int,
+        rate_factor: float = 1.0,
     ) -> None:
         """One RMSProp step on the pathway's trainable modules and the head; counts the agent steps.
+
+        Args:
+            rate_factor: of the annealed learning rate.
 
         Raises:
             StaleTaskError: the gradients belong to another task; nothing was changed.
@@ -149,7 +153,7 @@ class GridStore(Block):
         found = [tuple(gradient.shape) for gradient in (*gradients.layers, gradients.head)]
         if found != wanted:
             raise ValueError(f"gradients of shapes {found}, not {wanted}")
-        rate = self.learning_rate
+        rate = self.learning_rate * rate_factor
         decay, epsilon = self.learning.rmsprop_decay, self.learning.rmsprop_epsilon
 
         def step(

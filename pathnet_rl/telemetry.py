@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pathnet_rl.a3c import Losses
 from pathnet_rl.genotype import ActiveModules, Genotype
+from pathnet_rl.hyperparameters import AS_CONFIGURED, Factors
 from pathnet_rl.metrics import forgetting
 
 
@@ -137,6 +138,7 @@ class FinishedTask:
         path: the modules of its best pathway. always: those that were active beside it.
         fitness: of that pathway: as its worker had it, or in its own replay, if finalists played again.
         builds_on: for each task before it, whether what that was solved with was active beside it.
+        factors: of the hyperparameters that it learned with.
     """
 
     task: int
@@ -146,6 +148,7 @@ class FinishedTask:
     always: ActiveModules
     fitness: float
     builds_on: tuple[bool, ...] = ()
+    factors: Factors = AS_CONFIGURED
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,7 @@ class TaskResult:
             fields[name] = tuple(tuple(layer) for layer in fields[name])
         # A run of an older version has no such genes: there, all that was frozen always was active.
         fields["builds_on"] = tuple(fields.get("builds_on", (True,) * fields["task"]))
+        fields["factors"] = Factors(**fields.get("factors", {}))
 
         def returns(value: dict[str, Any] | None) -> GreedyReturns | None:
             return GreedyReturns(tuple(value["returns"]), value["cut"]) if value else None

@@ -183,6 +183,7 @@ class ArmRun:
                 chosen.always,
                 fitness,
                 chosen.genotype.builds_on,
+                chosen.genotype.factors,
             )
             for chosen, fitness in self._crew.coordinator.finalists(max(1, evolution.finalists))
         ]

@@ -11,6 +11,7 @@ import torch
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.genotype import ActiveModules
+from pathnet_rl.hyperparameters import AS_CONFIGURED, Factors
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import FinishedTask, GreedyReturns, TaskResult
 from pathnet_rl.transfer import tasks_of
@@ -26,6 +27,7 @@ def make_run(
     levels: Mapping[Arm, Sequence[float]],
     finished: bool = True,
     coordinator: Mapping[str, Any] | None = None,
+    factors: Factors = AS_CONFIGURED,
     **changes: Any,
 ) -> Path:
     """A run of CartPole, twice: an arm returns `levels[arm][task]` in each of 50 episodes of a task.
@@ -56,7 +58,14 @@ def make_run(
             if task and arm is Arm.PATHNET:
                 beside = PATHS[task - 1]
             done = FinishedTask(
-                task, config.tasks[task], config.steps_of(task), PATHS[task], beside, 1.0
+                task,
+                config.tasks[task],
+                config.steps_of(task),
+                PATHS[task],
+                beside,
+                1.0,
+                (),
+                factors,
             )
             lost = 0.0 if arm is Arm.PATHNET else 1.0
             results.append(

@@ -24,8 +24,8 @@ NAMES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path i
 MOST_LINES = 300
 
 NOUNS = (
-    "a3c", "arms", "block", "checkpoint", "config", "crew", "errors", "genotype", "grid", "intervals",
-    "metrics", "module_layer", "modules", "optimizer", "pathway_weights", "pictures", "report",
+    "a3c", "arms", "block", "checkpoint", "config", "crew", "errors", "genotype", "grid", "hyperparameters",
+    "intervals", "metrics", "module_layer", "modules", "optimizer", "pathway_weights", "pictures", "report",
     "run_folder", "provenance", "scores", "seeds", "settings", "store", "telemetry", "tournament",
 )  # fmt: skip
 """Files of `pathnet_rl/` that do not stand on the engine."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pathnet_rl.arms import Arm
+from pathnet_rl.config import EvolutionConfig
 from pathnet_rl.genotype import Genotype
+from pathnet_rl.hyperparameters import Factors
 from pathnet_rl.metrics import TAGS
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import EpisodeRecord, PopulationSnapshot, Report, Telemetry
@@ -26,7 +29,10 @@ def test_the_reference_lists_exactly_the_tags_there_are() -> None:
 
 
 def test_a_run_writes_exactly_the_tags_there_are(tmp_path: Path) -> None:
-    config = tiny_config(tmp_path, agent_steps=(6000,), report_seconds=0.2)
+    evolution = EvolutionConfig(
+        population=4, episodes=2, rivals=2, hyperparameters=("learning_rate", "entropy_cost")
+    )
+    config = tiny_config(tmp_path, agent_steps=(6000,), report_seconds=0.2, evolution=evolution)
     run_experiment(config)
     for task in (0, 1):
         steps = read_steps(RunFolder(config).events(Arm.PATHNET, task))
@@ -123,7 +129,32 @@ def test_a_tag_with_nothing_to_say_is_left_out(hub: MetricsHub, tmp_path: Path) 
     steps = read_steps(folder_of(tmp_path).events(Arm.PATHNET, 0))
     assert not {tag for tag in steps if tag.startswith(("episode/", "fitness/"))}
     assert not steps.keys() & {"learning/entropy", "learning/gradient_norm"}
+    assert not {tag for tag in steps if tag.startswith("hyperparameters/")}
     assert steps["grid/modules"] == [16]
+
+
+@pytest.mark.parametrize("arm", [Arm.PATHNET, Arm.INDEPENDENT])
+def test_factors_are_told_of_what_is_a_gene_and_only_where_genes_evolve(
+    arm: Arm, tmp_path: Path
+) -> None:
+    evolution = EvolutionConfig(population=4, hyperparameters=("entropy_cost",))
+    config = tiny_config(tmp_path, evolution=evolution)
+    RunFolder(config).path.mkdir()
+    hub = MetricsHub(config, arm)
+    hub.begin_task(0, 0)
+    genotypes = tuple(
+        POPULATION.genotypes[0].learning_with(Factors(5.0, factor)) for factor in (0.5, 4.0, 1.5)
+    )
+    hub.report(Report(16, 1, 0.5, 9.0, 0, ((), ()), replace(POPULATION, genotypes=genotypes)))
+    hub.close()
+    found = read_scalars(RunFolder(config).events(arm, 0))
+    told = {tag: points for tag, points in found.items() if tag.startswith("hyperparameters/")}
+    wanted = {
+        "hyperparameters/entropy_cost_median": [1.5],
+        "hyperparameters/entropy_cost_min": [0.5],
+        "hyperparameters/entropy_cost_max": [4.0],
+    }
+    assert told == (wanted if arm is Arm.PATHNET else {})
 
 
 def test_the_grid_is_drawn_first_last_and_at_every_fiftieth_of_the_task(

@@ -135,8 +135,8 @@ def test_a_worker_elsewhere_is_told_where_the_task_stands_by_each_push(tmp_path:
     boundary = Boundary(tmp_path, Arm.PATHNET)
     learned = difference(OTHER, PATH)
     gradients = pack(random_gradients(GRID, learned, 1, np.random.default_rng(2)), 3)
-    status = boundary.server.push(1, OTHER, 1999, 0, *gradients)
+    status = boundary.server.push(1, OTHER, 1999, 0, 1.0, *gradients)
     assert (status.task, status.budget, status.agent_steps) == (1, 2000, 1999)
     assert not status.stopped
     boundary.store.stopped = True
-    assert boundary.server.push(1, OTHER, 1, 0, *gradients).stopped
+    assert boundary.server.push(1, OTHER, 1, 0, 1.0, *gradients).stopped

@@ -45,9 +45,10 @@ class TapeStore(GridStore):
         gradients: PathwayWeights,
         agent_steps: int,
         worker: int,
+        rate_factor: float = 1.0,
     ) -> None:
         self.tape.append(("push", path, agent_steps, worker))
-        super().push(task, path, gradients, agent_steps, worker)
+        super().push(task, path, gradients, agent_steps, worker, rate_factor)
 
 
 GENOTYPES = [Genotype.from_array([[g, g], [g, 0]]) for g in range(5)]
@@ -226,6 +227,7 @@ def test_gradients_are_clipped_and_their_norm_before_is_told(tmp_path: Path) -> 
             gradients: PathwayWeights,
             agent_steps: int,
             worker: int,
+            rate_factor: float = 1.0,
         ) -> None:
             pushed.append(sum(float(t.square().sum()) for t in (*gradients.layers, gradients.head)))
 

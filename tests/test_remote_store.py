@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pathnet_rl.arms import Arm
+from pathnet_rl.config import EvolutionConfig
 from pathnet_rl.crew import Store
 from pathnet_rl.genotype import ActiveModules, no_modules
 from pathnet_rl.grid import build_grid
@@ -60,7 +61,10 @@ def test_a_worker_learns_the_same_through_either(kind: str, tmp_path: Path) -> N
     for store_kind in ("local", kind):
         folder = tmp_path / store_kind
         folder.mkdir(exist_ok=True)
-        config = tiny_config(folder, agent_steps=(600,))
+        evolution = EvolutionConfig(
+            population=4, episodes=2, rivals=2, hyperparameters=("learning_rate", "entropy_cost")
+        )
+        config = tiny_config(folder, agent_steps=(600,), evolution=evolution)
         grid = build_grid(config)
         block = folder / "block"
         block.unlink(missing_ok=True)

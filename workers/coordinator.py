@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import Genotype
+from pathnet_rl.hyperparameters import Factors, Hyperparameter
 from pathnet_rl.lineages import Heir, Solved, beside, found_lineages, shared_out
 from pathnet_rl.seeds import Owner, generator
 from pathnet_rl.telemetry import Assignment, PopulationSnapshot
@@ -62,6 +64,11 @@ class TournamentCoordinator:
                     genotype = self._mutated(genotype)
                 self._population.append(genotype)
                 self._lineages[pathway] = founder.lineage
+        # Anew in each task, as everything is that is not frozen: what is reused is modules and nothing else.
+        self._population = [
+            genotype.learning_with(Factors.random(self._rng, *self._hyperparameters))
+            for genotype in self._population
+        ]
         self._fitness = np.full(size, UNEVALUATED)
         self._evaluations = self._overwrites = self._mutated_genes = 0
         self._halved = 0
@@ -79,6 +86,13 @@ class TournamentCoordinator:
             self._config.evolution.wrap,
             self._evolves_building,
         )
+
+    @property
+    def _hyperparameters(self) -> tuple[tuple[Hyperparameter, ...], float]:
+        """Those that are genes, none in an arm that does not evolve, and the largest factor."""
+        evolution = self._config.evolution
+        genes = evolution.hyperparameters if self._switches.evolve else ()
+        return genes, evolution.hyperparameter_range
 
     @property
     def _apart(self) -> bool:
@@ -128,6 +142,7 @@ class TournamentCoordinator:
     def _overwrite(self, loser: int, winner: int) -> None:
         parent = self._population[winner]
         child = self._mutated(parent)
+        child = child.learning_with(parent.factors.perturbed(self._rng, *self._hyperparameters))
         self._population[loser] = child
         self._lineages[loser] = self._lineages[winner]
         self._fitness[loser] = UNEVALUATED
@@ -193,6 +208,7 @@ class TournamentCoordinator:
         return {
             "population": [genotype.to_array().tolist() for genotype in self._population],
             "builds_on": [list(genotype.builds_on) for genotype in self._population],
+            "factors": [asdict(genotype.factors) for genotype in self._population],
             "lineages": list(self._lineages),
             "halved": self._halved,
             "judged": {name: list(found) for name, found in self._judged.items()},
@@ -206,15 +222,19 @@ class TournamentCoordinator:
     def load_state(self, state: dict[str, Any], solved: Sequence[Solved], budget: int) -> None:
         """Become what `state` returned, in a task of this budget after these are solved.
 
-        A state of an older version knows of no lineages, and of nothing but what is always active.
+        A state of an older version knows of no lineages, of no factors, and of nothing but what is always
+        active.
         """
         size = len(state["population"])
         self._solved, self._budget = tuple(solved), budget
         all_frozen = [self._switches.frozen_active] * len(solved)
         self._population = [
-            Genotype.from_array(genes).building_on(building)
-            for genes, building in zip(
-                state["population"], state.get("builds_on", [all_frozen] * size), strict=True
+            Genotype.from_array(genes).building_on(building).learning_with(Factors(**factors))
+            for genes, building, factors in zip(
+                state["population"],
+                state.get("builds_on", [all_frozen] * size),
+                state.get("factors", [{}] * size),
+                strict=True,
             )
         ]
         self._lineages = list(state.get("lineages", [ONLY_LINEAGE] * size))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pathnet_rl.arms import Arm
+from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.checkpoint import cannot_write
 from pathnet_rl.config import RunConfig
 from pathnet_rl.metrics import LAST_EPISODES, mean_of_last
@@ -48,6 +48,7 @@ class MetricsHub:
         threading.excepthook = _leave_to_the_next_call
         self._make_writer = SummaryWriter
         self._config, self._arm = config, arm
+        self._genes = config.evolution.hyperparameters if SWITCHES[arm].evolve else ()
         self._folder = RunFolder(config)
         self._writer: SummaryWriter | None = None
         self._returns = _ReturnsFile(self._folder.returns)
@@ -114,6 +115,10 @@ class MetricsHub:
             "run/updates": report.updates,
             "run/restarts": report.restarts,
         }  # fmt: skip
+        for gene in self._genes:
+            factors = [getattr(genotype.factors, gene) for genotype in population.genotypes]
+            for words, statistic in (("median", np.median), ("min", np.min), ("max", np.max)):
+                scalars[f"hyperparameters/{gene}_{words}"] = float(statistic(factors))
         if self._new:
             scalars["episode/return"] = float(np.mean(self._new))
             scalars["episode/length"] = float(np.mean(self._lengths))

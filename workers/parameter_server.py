@@ -60,14 +60,20 @@ class ParameterServer:
         return pack(self._store.pull(task, path, always), count)
 
     def push(
-        self, task: int, path: ActiveModules, agent_steps: int, worker: int, *parcels: bytes
+        self,
+        task: int,
+        path: ActiveModules,
+        agent_steps: int,
+        worker: int,
+        rate_factor: float,
+        *parcels: bytes,
     ) -> StoreStatus:
         """As `GridStore.push`, with gradients in parcels; returns where the task stands then."""
         store = self._store
         learned = difference(path, store.frozen)
         wanted = store.grid.shapes(learned, task)
         gradients = unpack(parcels, wanted, tuple(len(mine) for mine in learned))
-        store.push(task, path, gradients, agent_steps, worker)
+        store.push(task, path, gradients, agent_steps, worker, rate_factor)
         return self.status()
 
     # For the driver, while no worker runs -----------------------------------------------------

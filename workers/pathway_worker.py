@@ -165,20 +165,23 @@ class PathwayWorker:
         )
         times.append(time.process_time())
         gradients = self._engine.backward(
-            [self._upstream(place, rollout) for place, rollout in enumerate(rollouts)]
+            [
+                self._upstream(place, pathway, rollout)
+                for place, (pathway, rollout) in enumerate(zip(pathways, rollouts, strict=True))
+            ]
         )
         for pathway, gradient in zip(pathways, gradients, strict=True):
             norm = gradient.scale_to_norm(self._config.learning.gradient_norm)
             if not math.isfinite(norm):
-                raise UserError(
-                    f"learning diverged: the gradient of pathway {pathway.index} is not finite;"
-                    " lower --learning.learning-rate, under another --name"
-                )
+                raise UserError(self._diverged(pathway))
             self._telemetry.gradient_norm += norm
         times.append(time.process_time())
         for pathway, gradient, rollout in zip(pathways, gradients, rollouts, strict=True):
             samples = rollout.actions.size
-            self._store.push(self._task, pathway.active, gradient, samples, self._index)
+            rate_factor = pathway.genotype.factors.learning_rate
+            self._store.push(
+                self._task, pathway.active, gradient, samples, self._index, rate_factor
+            )
             self._telemetry.add_update(samples, rollout.episodes, self._store.agent_steps)
             for episode in rollout.episodes:
                 pathway.evaluation.add(episode)
@@ -187,12 +190,23 @@ class PathwayWorker:
         pulling, acting, learning, pushing = np.diff(times)
         self._telemetry.add_times(pulling, acting, learning, pushing, in_environments)
 
-    def _upstream(self, place: int, rollout: Rollout) -> tuple[engine.Floats, engine.Floats]:
+    def _upstream(
+        self, place: int, pathway: Pathway, rollout: Rollout
+    ) -> tuple[engine.Floats, engine.Floats]:
         """The loss's gradient with respect to the logits [B, A] and values [B] of one rollout."""
         outputs = self._engine.outputs(place)
-        logits, values, losses = rollout_gradients(rollout, *outputs, self._config.learning)
+        factor = pathway.genotype.factors.entropy_cost
+        logits, values, losses = rollout_gradients(rollout, *outputs, self._config.learning, factor)
         self._telemetry.add_losses(losses)
         return logits, values
+
+    def _diverged(self, pathway: Pathway) -> str:
+        evolved = "learning_rate" in self._config.evolution.hyperparameters
+        return (
+            f"learning diverged: the gradient of pathway {pathway.index} is not finite; lower"
+            f" --learning.learning-rate{' or --evolution.hyperparameter-range' if evolved else ''},"
+            " under another --name"
+        )
 
     def _tell(self) -> None:
         if self._telemetry.updates:

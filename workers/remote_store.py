@@ -22,7 +22,13 @@ class ServerForWorkers(Protocol):
     ) -> Sequence[bytes]: ...
 
     def push(
-        self, task: int, path: ActiveModules, agent_steps: int, worker: int, *parcels: bytes
+        self,
+        task: int,
+        path: ActiveModules,
+        agent_steps: int,
+        worker: int,
+        rate_factor: float,
+        *parcels: bytes,
     ) -> StoreStatus: ...
 
 
@@ -72,8 +78,9 @@ class RemoteStore:
         gradients: PathwayWeights,
         agent_steps: int,
         worker: int,
+        rate_factor: float = 1.0,
     ) -> None:
         """As `GridStore.push`."""
         sizes = [tuple(tensor.shape) for tensor in (*gradients.layers, gradients.head)]
         parcels = pack(gradients, parcels_needed(sizes))
-        self._status = self._server.push(task, path, agent_steps, worker, *parcels)
+        self._status = self._server.push(task, path, agent_steps, worker, rate_factor, *parcels)

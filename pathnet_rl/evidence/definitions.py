@@ -104,3 +104,10 @@ REUSE = (
     " those of them that are active in the task's best pathway: because it names them, or"
     " because a finished task's path is active beside it."
 )
+FACTORS = (
+    "Where hyperparameters are genes (evolution.hyperparameters): the factors that the best pathway"
+    " of each task had at the end of it, and below them the configured value times the factor (of the"
+    " learning rate, before annealing). Every task draws its factors anew, log-uniformly from 1 / range"
+    " to range, so a task's factors owe nothing to the tasks before it. Pathways share modules, and one"
+    " seed's winner is one draw: only what several seeds agree in says something of the task."
+)

@@ -10,6 +10,7 @@ from pathnet_rl.envs.registry import short_name
 from pathnet_rl.evidence import definitions, html
 from pathnet_rl.evidence.chance import Key
 from pathnet_rl.evidence.html import Cell
+from pathnet_rl.evidence.hyperparameters import factors_found
 from pathnet_rl.evidence.measures import CONTROL, ArmMeasures
 from pathnet_rl.evidence.path_maps import lineage_notes, path_maps
 from pathnet_rl.evidence.pictures import Picture
@@ -62,6 +63,7 @@ def write(content: Content) -> str:
         ("measures", "Other measures", _other_measures(content)),
         ("matrix", "Transfer matrix", _pictures(content, "matrix", MATRIX)),
         ("paths", "Paths and reuse", _paths(content)),
+        ("genes", "Hyperparameter genes", factors_found(content.groups)),
         ("definitions", "Definitions", _definitions(content)),
         ("commands", "Commands and commits", _commands(content)),
     ]
