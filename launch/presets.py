@@ -19,9 +19,10 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         "Two Atari games in about 15 minutes on 2 cores, PathNet beside independent learning.",
         RunConfig(
             name="laptop",
-            tasks=("ALE/Assault-v5", "ALE/KungFuMaster-v5"),
+            tasks=("ALE/Riverraid-v5", "ALE/KungFuMaster-v5"),
             agent_steps=(500_000,),
-            evolution=EvolutionConfig(episodes=2),
+            # So few pathways that each is judged ten times or so in such a budget.
+            evolution=EvolutionConfig(population=16, episodes=2, rivals=2),
             learning=LearningConfig(learning_rate=1.5e-3, environments=2),
         ),
     ),

@@ -48,7 +48,7 @@ class MetricsHub:
         threading.excepthook = _leave_to_the_next_call
         self._make_writer = SummaryWriter
         self._config, self._arm = config, arm
-        self._genes = config.evolution.hyperparameters if SWITCHES[arm].evolve else ()
+        self._genes = config.of(arm).evolution.hyperparameters if SWITCHES[arm].evolve else ()
         self._folder = RunFolder(config)
         self._writer: SummaryWriter | None = None
         self._returns = _ReturnsFile(self._folder.returns)
