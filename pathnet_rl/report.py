@@ -161,5 +161,6 @@ def _as_json(summary: TaskSummary) -> dict[str, Any]:
         else result.after_all.mean,
         "greedy_episodes": len(result.after_task.returns),
         "greedy_episodes_cut": result.after_task.cut,
+        "greedy_returns_after_later_tasks": [played.returns for played in result.after_later],
         "forgetting": result.forgetting,
     }

@@ -162,14 +162,24 @@ class GreedyReturns:
     def mean(self) -> float:
         return float(np.mean(self.returns))
 
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> GreedyReturns:
+        """What was saved as JSON values."""
+        return cls(tuple(state["returns"]), state["cut"])
+
 
 @dataclass(frozen=True)
 class TaskResult:
-    """A finished task and its greedy returns, right after it and after all tasks of its arm."""
+    """A finished task and its greedy returns: right after it, after later tasks, and after all of its arm.
+
+    Attributes:
+        after_later: after each later task but the last, in their order.
+    """
 
     finished: FinishedTask
     after_task: GreedyReturns
     after_all: GreedyReturns | None = None
+    after_later: tuple[GreedyReturns, ...] = ()
 
     @property
     def forgetting(self) -> float | None:
@@ -192,9 +202,8 @@ class TaskResult:
         fields["builds_on"] = tuple(fields.get("builds_on", (True,) * fields["task"]))
         fields["factors"] = Factors(**fields.get("factors", {}))
 
-        def returns(value: dict[str, Any] | None) -> GreedyReturns | None:
-            return GreedyReturns(tuple(value["returns"]), value["cut"]) if value else None
-
-        after_task = returns(state["after_task"])
-        assert after_task is not None
-        return cls(FinishedTask(**fields), after_task, returns(state["after_all"]))
+        after_task, *after_later = map(
+            GreedyReturns.from_state, (state["after_task"], *state.get("after_later", ()))
+        )
+        after_all = GreedyReturns.from_state(state["after_all"]) if state["after_all"] else None
+        return cls(FinishedTask(**fields), after_task, after_all, tuple(after_later))

@@ -7,7 +7,6 @@ process or on a cluster.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew, Display, Progress
 from pathnet_rl.genotype import union
 from pathnet_rl.lineages import Heir, Solved, plan_heirs
+from pathnet_rl.pace import Rate, Timer
 from pathnet_rl.replay import greedy_returns, sampled_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
@@ -66,13 +66,15 @@ class ArmRun:
             if len(self._results) <= tasks.index(task):
                 self._learn()
                 self._results.append(self._finish_task(task))
+                if task != tasks[-1]:
+                    self._replay_earlier(task)
                 self._save("1-learned")
             if task == tasks[-1]:
                 break
             previous, task = task, task + 1
             self._cross(previous, task)
         self._results = [
-            TaskResult(r.finished, r.after_task, self._replay(r.finished)) for r in self._results
+            dataclasses.replace(r, after_all=self._replay(r.finished)) for r in self._results
         ]
         self._save("2-finished")
         return self._results
@@ -119,9 +121,9 @@ class ArmRun:
     def _learn(self) -> None:
         """Let the crew work until the task's agent steps are done."""
         config, crew, store = self._config, self._crew, self._crew.store
-        report = _Timer(config.report_seconds)
-        save = _Timer(config.checkpoint_seconds)
-        clock = _Rate(store)
+        report = Timer(config.report_seconds)
+        save = Timer(config.checkpoint_seconds)
+        clock = Rate(store)
         crew.start()
         while not crew.wait(min(1.0, config.report_seconds)):
             clock.tick()
@@ -208,6 +210,17 @@ class ArmRun:
         seed = environment_seed(sequence)
         return greedy_returns(self._crew.store, self._config, finished, seed)
 
+    def _replay_earlier(self, task: int) -> None:
+        """Play the tasks before this one again: what has been forgotten so far."""
+        self._results = [
+            result
+            if result.finished.task == task
+            else dataclasses.replace(
+                result, after_later=(*result.after_later, self._replay(result.finished))
+            )
+            for result in self._results
+        ]
+
     def _save(self, phase: str) -> None:
         hub = self._crew.hub.state()
         coordinator = self._crew.coordinator.state()
@@ -257,41 +270,3 @@ def run(
                 crew.close()
         results[arm] = done
     return results
-
-
-class _Timer:
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._next = time.monotonic() + seconds
-
-    def due(self) -> bool:
-        """True once every `seconds`."""
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + self._seconds
-        return True
-
-
-class _Rate:
-    """Agent steps a second: of the last few seconds, and since the last report."""
-
-    def __init__(self, store: GridStore) -> None:
-        self._store = store
-        self._marks = [(time.monotonic(), store.agent_steps)]
-        self._report = self._marks[0]
-
-    def tick(self) -> None:
-        self._marks = [*self._marks[-10:], (time.monotonic(), self._store.agent_steps)]
-
-    @property
-    def recent(self) -> float:
-        return self._between(self._marks[0], self._marks[-1])
-
-    def since_report(self) -> float:
-        before, self._report = self._report, (time.monotonic(), self._store.agent_steps)
-        return self._between(before, self._report)
-
-    @staticmethod
-    def _between(start: tuple[float, int], stop: tuple[float, int]) -> float:
-        return (stop[1] - start[1]) / max(stop[0] - start[0], 1e-9)

@@ -252,6 +252,8 @@ def test_five_tasks_in_a_row_fit_a_grid_that_runs_out_and_none_is_forgotten(tmp_
     results = run_experiment(config)[Arm.PATHNET]
     assert [result.forgetting for result in results] == [0.0] * 5
     for task, result in enumerate(results):
+        again = [later.returns for later in result.after_later]
+        assert again == [result.after_task.returns] * max(0, 3 - task)
         assert len(result.finished.builds_on) == task
         assert 8 <= result.finished.fitness <= 500  # Its own replay: three whole games.
 
