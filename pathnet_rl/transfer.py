@@ -21,7 +21,6 @@ from pathnet_rl.pace import Rate, Timer
 from pathnet_rl.replay import greedy_returns, sampled_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
-from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import FinishedTask, GreedyReturns, Report, TaskResult
 
 
