@@ -171,7 +171,7 @@ class TournamentCoordinator:
             self._judged = {}
 
     def finalists(self, count: int) -> list[tuple[Assignment, float]]:
-        """The fittest pathways with their fitness, the fittest first.
+        """The fittest pathways, no two of them the same, with their fitness; the fittest first.
 
         Raises:
             UserError: no pathway has been evaluated, so there is none to keep.
@@ -190,7 +190,11 @@ class TournamentCoordinator:
             order = [fittest(self._fitness)]
             others = evaluated[np.argsort(-self._fitness[evaluated], kind="stable")]
             order += [int(pathway) for pathway in others if pathway != order[0]]
-        return [(self._assignment(p), float(self._fitness[p])) for p in order[:count]]
+        # Of pathways that are the same, as a control's all are, the fittest stands for all.
+        found: dict[Assignment, float] = {}
+        for pathway in order:
+            found.setdefault(self._assignment(pathway), float(self._fitness[pathway]))
+        return list(found.items())[:count]
 
     def snapshot(self) -> PopulationSnapshot:
         """The population as it is now."""
