@@ -183,6 +183,14 @@ def test_finalists_are_the_fittest_in_order() -> None:
     assert found == sorted(evaluated, reverse=True)[:3]
 
 
+def test_of_pathways_that_are_the_same_only_the_fittest_is_a_finalist() -> None:
+    judge = coordinator(arm=Arm.INDEPENDENT, population=4)
+    for pathway, fitness in enumerate((4.0, 9.0, 5.0)):
+        compete(judge, pathway, fitness)
+    ((_, fitness),) = judge.finalists(3)
+    assert fitness == 9.0
+
+
 def test_nothing_is_chosen_before_anything_was_evaluated() -> None:
     with pytest.raises(UserError, match="more agent_steps") as refused:
         chosen(coordinator())
