@@ -26,6 +26,7 @@ class Arm(StrEnum):
     FROZEN_ACTIVE = "frozen-active"
     NO_EVOLUTION = "no-evolution"
     POPULATION_20 = "population-20"
+    PATHNET_PAPER = "pathnet-paper"
 
 
 @dataclass(frozen=True)
