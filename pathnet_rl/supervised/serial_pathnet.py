@@ -158,17 +158,28 @@ def run_seed(
         if number < len(tasks) - 1 and not switches.first_task:
             records.append(None)
             continue
-        evolution.begin_task(number, len(task.images))
-        copies = [heir.copies for heir in evolution.heirs]
-        weights.begin_task(kept, evolution.fresh, copies)
-        over = False
-        while not over:
-            evolution.draw_contestants()
-            first, second = (
-                weights.train(*evolution.modules(contestant), task, evolution.next_images())
-                for contestant in (0, 1)
-            )
-            over = evolution.finish_generation((first, second))
-        kept = evolution.end_task()
+        kept = learn_task(evolution, weights, number, task, kept)
         records.append(evolution.record)
     return records
+
+
+def learn_task(
+    evolution: SeedEvolution, weights: SeedGrid, number: int, task: Task, kept: ActiveModules
+) -> ActiveModules:
+    """Learn one task of a sequence; the modules that keep their numbers in the next.
+
+    Args:
+        number: the task's place in the sequence. kept: what keeps its numbers of those before.
+    """
+    evolution.begin_task(number, len(task.images))
+    copies = [heir.copies for heir in evolution.heirs]
+    weights.begin_task(kept, evolution.fresh, copies)
+    over = False
+    while not over:
+        evolution.draw_contestants()
+        first, second = (
+            weights.train(*evolution.modules(contestant), task, evolution.next_images())
+            for contestant in (0, 1)
+        )
+        over = evolution.finish_generation((first, second))
+    return evolution.end_task()
