@@ -25,8 +25,14 @@ from tests.small_experiment import SEQUENCE, small_experiment, write_digits
 from tests.test_supervised import ENGINES, INPUTS, TASKS, blobs, small
 
 THREE = (*TASKS, blobs("third", 3))
-ALL = {"start": "founders", "heirs": 2.0, "builders": 1.0, "newcomers": 1.0, "mutation_rate": 0.05}
-HEIRS = {"start": "founders", "heirs": 1.0, "newcomers": 0.0, "mutation_rate": 0.05}
+ALL: dict[str, Any] = {
+    "start": "founders",
+    "heirs": 2.0,
+    "builders": 1.0,
+    "newcomers": 1.0,
+    "mutation_rate": 0.05,
+}
+HEIRS: dict[str, Any] = {"start": "founders", "heirs": 1.0, "newcomers": 0.0, "mutation_rate": 0.05}
 
 
 def evolving(engine: str = "auto", modules: int = 9, **evolution: Any) -> SerialConfig:
