@@ -216,10 +216,11 @@ def test_an_experiment_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path)
     assert found["stopped"] == found["whole"]
 
 
-def test_make_mnist_shows_pathnet_its_papers_rules_and_both_controls() -> None:
-    experiment = SUPERVISED_PRESETS["mnist"][1]
+@pytest.mark.parametrize("name", SUPERVISED_PRESETS)
+def test_presets_show_pathnet_the_papers_rules_and_both_controls(name: str) -> None:
+    experiment = SUPERVISED_PRESETS[name][1]
     assert experiment.arms == (
         Arm.PATHNET, Arm.PATHNET_PAPER, Arm.INDEPENDENT, Arm.FINE_TUNE,
     )  # fmt: skip
-    assert experiment.evolution.start == "founders"
-    assert experiment.evolution.heirs > 0
+    assert (experiment.evolution.start, experiment.evolution.heirs) == ("founders", 1.0)
+    assert RULES[Arm.PATHNET_PAPER].configured(experiment).evolution == SerialEvolutionConfig()
