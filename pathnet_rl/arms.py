@@ -27,6 +27,7 @@ class Arm(StrEnum):
     NO_EVOLUTION = "no-evolution"
     POPULATION_20 = "population-20"
     PATHNET_PAPER = "pathnet-paper"
+    """PathNet by the paper's own rules (section 3.1), whatever `evolution` says."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from pathnet_rl.arms import SWITCHES, Arm, check_arms
 from pathnet_rl.errors import UserError
 from pathnet_rl.hyperparameters import Hyperparameter
+from pathnet_rl.lineages import LineagesConfig
 from pathnet_rl.modules import ATARI_LAYERS, CustomModule, Module, from_text
 from pathnet_rl.settings import Settings
 
@@ -63,7 +64,7 @@ class GridConfig(Settings):
         return self
 
 
-class EvolutionConfig(Settings):
+class EvolutionConfig(LineagesConfig):
     """The population and its tournaments."""
 
     section = "evolution"
@@ -77,18 +78,6 @@ class EvolutionConfig(Settings):
     """Probability that a gene mutates; 1/(N L) when not given."""
     wrap: bool = False
     """Mutated genes wrap around at the grid's edge instead of being clamped to it."""
-    start: Literal["random", "founders"] = "random"
-    """How a task's population begins: every pathway drawn at random (the paper's rule), or one founder
-    of N distinct modules a layer for each lineage, and mutated copies of it."""
-    heirs: float = Field(0.0, ge=0.0)
-    """Share of the population that descends from copies of finished tasks' pathways, which go on learning.
-    This and the next two need start = founders, are relative to their sum, and hold after the first task."""
-    builders: float = Field(0.0, ge=0.0)
-    """Share that begins with fresh modules beside what the last task was solved with."""
-    newcomers: float = Field(1.0, ge=0.0)
-    """Share that begins with fresh modules alone."""
-    most_heirs: int = Field(3, ge=1)
-    """Of how many finished tasks, the last ones, there are heirs; each is a lineage."""
     heirs_keep_squares: bool = False
     """An heir's modules begin with the optimizer's state of what they are copies of."""
     building: Literal["always", "evolved"] = "always"
@@ -109,10 +98,6 @@ class EvolutionConfig(Settings):
 
     @model_validator(mode="after")
     def _begins(self) -> Self:
-        if self.start == "random" and (self.heirs or self.builders or self.newcomers != 1.0):
-            raise UserError("heirs, builders and newcomers need --evolution.start founders")
-        if self.heirs + self.builders + self.newcomers <= 0:
-            raise UserError("one of heirs, builders and newcomers must have a share")
         if any(not 0.0 < share < 1.0 for share in self.halvings) or list(self.halvings) != sorted(
             self.halvings
         ):

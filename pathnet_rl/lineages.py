@@ -12,16 +12,48 @@ around it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
-from pathnet_rl.config import EvolutionConfig
+from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, Genotype, no_modules, union
+from pathnet_rl.settings import Settings
 
 Copies = tuple[tuple[tuple[int, int], ...], ...]
 """Per layer, which module is copied over which."""
+
+
+class LineagesConfig(Settings):
+    """How a task's population begins, in games and on images.
+
+    Raises:
+        UserError: shares without founders, or no share at all.
+    """
+
+    start: Literal["random", "founders"] = "random"
+    """How a task's population begins: every pathway drawn at random (the paper's rule), or one founder
+    of N distinct modules a layer for each lineage, and mutated copies of it."""
+    heirs: float = Field(0.0, ge=0.0)
+    """Share of the population that descends from copies of finished tasks' pathways, which go on learning.
+    This and the next two need start = founders, are relative to their sum, and hold after the first task."""
+    builders: float = Field(0.0, ge=0.0)
+    """Share that begins with fresh modules beside what the last task was solved with."""
+    newcomers: float = Field(1.0, ge=0.0)
+    """Share that begins with fresh modules alone."""
+    most_heirs: int = Field(3, ge=1)
+    """Of how many finished tasks, the last ones, there are heirs; each is a lineage."""
+
+    @model_validator(mode="after")
+    def _founds(self) -> Self:
+        if self.start == "random" and (self.heirs or self.builders or self.newcomers != 1.0):
+            raise UserError("heirs, builders and newcomers need --evolution.start founders")
+        if self.heirs + self.builders + self.newcomers <= 0:
+            raise UserError("one of heirs, builders and newcomers must have a share")
+        return self
 
 
 @dataclass(frozen=True)
@@ -68,7 +100,7 @@ class Founder:
 
 
 def plan_heirs(
-    evolution: EvolutionConfig, modules: int, frozen: ActiveModules, solved: Sequence[Solved]
+    evolution: LineagesConfig, modules: int, frozen: ActiveModules, solved: Sequence[Solved]
 ) -> list[Heir]:
     """An heir for each of the last finished tasks, the last one first, on free modules.
 
@@ -94,7 +126,7 @@ def plan_heirs(
 
 
 def found_lineages(
-    config: EvolutionConfig,
+    config: LineagesConfig,
     depth: int,
     width: int,
     modules: int,
@@ -161,3 +193,14 @@ def shared_out(founders: Sequence[Founder], population: int) -> list[int]:
         found.append(int(np.argmax(owed)))
         held[found[-1]] += 1
     return found
+
+
+def descended(
+    founders: Sequence[Founder], population: int, mutated: Callable[[Genotype], Genotype]
+) -> Iterator[tuple[Founder, Genotype]]:
+    """P pathways, each with its founder: every founder itself, and mutated copies of it."""
+    begun = set()
+    for number in shared_out(founders, population):
+        genotype = founders[number].genotype
+        yield founders[number], mutated(genotype) if number in begun else genotype
+        begun.add(number)

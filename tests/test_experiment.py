@@ -140,6 +140,14 @@ def test_other_results_than_the_options_say_are_refused(tmp_path: Path) -> None:
         ExperimentFolder(other).open()
 
 
+def test_a_folder_of_before_is_not_gone_on_with_by_other_rules(tmp_path: Path) -> None:
+    left_before(tmp_path)
+    founders = SerialEvolutionConfig(population=33, mutation_rate=0.25, start="founders")
+    other = of_today(str(tmp_path)).model_copy(update={"evolution": founders})
+    with pytest.raises(UserError, match=r"evolution\.start: was random, is now founders"):
+        ExperimentFolder(other).open()
+
+
 def test_a_start_that_came_to_nothing_may_be_made_again_with_other_options(tmp_path: Path) -> None:
     folder = ExperimentFolder(of_today(str(tmp_path)))
     assert not folder.open()

@@ -23,6 +23,8 @@ SMALL = (
     "--grid.units", "4", "--learning.minibatches", "5", "--evolution.population", "4",
     "--learning.generations", "6", "--processes", "1",
 )  # fmt: skip
+ARMS = ("pathnet", "pathnet-paper", "independent", "fine-tune")
+"""Of the preset `mnist`."""
 
 
 def supervised(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -68,12 +70,12 @@ def test_an_experiment_is_reported_and_gone_on_with(digits: Path, tmp_path: Path
     folder = tmp_path / "mnist"
     before = rows(folder)
     assert [(r["arm"], r["seed"]) for r in before] == [
-        (arm, str(seed)) for arm in ("pathnet", "independent", "fine-tune") for seed in (0, 1)
+        (arm, str(seed)) for arm in ARMS for seed in (0, 1)
     ]
     again = supervised(*given, "--seeds", "3")
     assert again.returncode == 0, again.stderr
     after = rows(folder)
-    assert len(after) == 9
+    assert len(after) == 3 * len(ARMS)
     assert [r for r in after if r["seed"] != "2"] == before
     assert "nothing is left to do" in supervised(*given, "--seeds", "3").stdout
     assert rows(folder) == after
@@ -83,9 +85,7 @@ def test_an_experiment_is_reported_and_gone_on_with(digits: Path, tmp_path: Path
     assert rows(tmp_path / "whole") == after
 
     summary = json.loads((folder / "summary.json").read_text())["arms"]
-    assert [(arm["arm"], arm["seeds"]) for arm in summary] == [
-        ("pathnet", 3), ("independent", 3), ("fine-tune", 3),
-    ]  # fmt: skip
+    assert [(arm["arm"], arm["seeds"]) for arm in summary] == [(arm, 3) for arm in ARMS]
     for arm in summary:
         mine = [r for r in after if r["arm"] == arm["arm"]]
         mean = np.mean([int(r["generations"]) for r in mine])
@@ -136,6 +136,11 @@ def test_sequences_without_data_are_named_with_what_would_run_them(
         ),
         (("--grid.width", "11"), "width N = 11 is more than modules M = 10"),
         (("--seeds", "0"), "seeds"),
+        (
+            ("--evolution.start", "random"),
+            "heirs, builders and newcomers need --evolution.start founders",
+        ),
+        (("--evolution.heirs", "0"), "one of heirs, builders and newcomers must have a share"),
         (("--learning.threshold", "1.5"), "learning.threshold"),
     ],
 )

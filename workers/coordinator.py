@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import Genotype
 from pathnet_rl.hyperparameters import Factors, Hyperparameter
-from pathnet_rl.lineages import Heir, Solved, beside, found_lineages, shared_out
+from pathnet_rl.lineages import Heir, Solved, beside, descended, found_lineages
 from pathnet_rl.seeds import Owner, generator
 from pathnet_rl.telemetry import Assignment, PopulationSnapshot
 from pathnet_rl.tournament import UNEVALUATED, asynchronous_tournament, fittest, worse_half
@@ -55,13 +55,14 @@ class TournamentCoordinator:
             founders = found_lineages(
                 evolution, depth, grid.width, grid.modules, solved, heirs, self._rng
             )
+            if not self._evolves_building:
+                founders = [
+                    replace(founder, genotype=founder.genotype.building_on(all_frozen))
+                    for founder in founders
+                ]
             self._population = []
-            for pathway, number in enumerate(shared_out(founders, size)):
-                founder, genotype = founders[number], founders[number].genotype
-                if not self._evolves_building:
-                    genotype = genotype.building_on(all_frozen)
-                if founder.lineage in self._lineages:
-                    genotype = self._mutated(genotype)
+            members = descended(founders, size, self._mutated)
+            for pathway, (founder, genotype) in enumerate(members):
                 self._population.append(genotype)
                 self._lineages[pathway] = founder.lineage
         # Anew in each task, as everything is that is not frozen: what is reused is modules and nothing else.

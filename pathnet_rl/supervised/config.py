@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from pathnet_rl.config import GridConfig, check_width
 from pathnet_rl.grid import Grid
+from pathnet_rl.lineages import LineagesConfig
 from pathnet_rl.modules import LinearModule
 from pathnet_rl.settings import Settings
 
@@ -43,8 +44,11 @@ class SerialGridConfig(Settings):
         )
 
 
-class SerialEvolutionConfig(Settings):
-    """The population of pathways, of which two at a time are trained and compared."""
+class SerialEvolutionConfig(LineagesConfig):
+    """The population of pathways, of which two at a time are trained and compared.
+
+    The defaults are the paper's rules, which the arm pathnet-paper keeps to.
+    """
 
     section = "evolution"
     population: int = Field(64, ge=1)

@@ -5,12 +5,15 @@ Axes: T minibatches of B images; C classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from pathnet_rl.engine import make_descent
 from pathnet_rl.genotype import ActiveModules
+from pathnet_rl.lineages import Copies
 from pathnet_rl.module_layer import uniform
 from pathnet_rl.supervised.config import SerialConfig
 from pathnet_rl.supervised.tasks import Task
@@ -35,13 +38,23 @@ class SeedGrid:
             config.engine, inputs, grid.units, grid.depth, classes, config.learning.batch, widest
         )
 
-    def begin_task(self, kept: ActiveModules, rng: np.random.Generator) -> None:
-        """Draw everything but the kept modules anew, and a new head."""
+    def begin_task(
+        self, kept: ActiveModules, rng: np.random.Generator, copies: Iterable[Copies] = ()
+    ) -> None:
+        """Draw everything but the kept modules anew, and a new head.
+
+        Args:
+            copies: of frozen modules over others, for heirs.
+        """
         for layer, rows, modules in zip(self._layers, self.rows, kept, strict=True):
             for module in sorted(set(range(layer.modules)) - set(modules)):
                 rows[module] = layer.draw(rng)
         drawn = uniform(self.head.numel(), self._config.grid.units, rng)
         self.head.copy_(drawn.view_as(self.head))
+        for copied in copies:
+            for rows, pairs in zip(self.rows, copied, strict=True):
+                for source, target in pairs:
+                    rows[target] = rows[source]
 
     def train(
         self, learned: ActiveModules, used: ActiveModules, task: Task, images: NDArray[np.int64]
