@@ -16,6 +16,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from launch.presets import SUPERVISED_PRESETS
 from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
 from pathnet_rl.supervised.jobs import Job, do
@@ -61,7 +62,8 @@ def test_a_job_that_is_left_does_not_go_on_alone(ray_cluster: None, tmp_path: Pa
 @pytest.mark.slow
 def test_an_interruption_on_a_cluster_keeps_finished_seeds(tmp_path: Path) -> None:
     digits = write_digits(tmp_path)
-    given = small_experiment(digits, generations=30)
+    evolution = SUPERVISED_PRESETS["mnist"][1].evolution.model_copy(update={"population": 4})
+    given = small_experiment(digits, generations=30).model_copy(update={"evolution": evolution})
     command = [
         # A shell's background jobs, such as these tests may be, ignore interrupts and hand that down.
         "env", "--default-signal=INT",
