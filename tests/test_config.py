@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from launch.presets import PRESETS
+from pathnet_rl.arms import Arm
 from pathnet_rl.config import MAY_CHANGE, EvolutionConfig, GridConfig, LearningConfig, RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
@@ -41,8 +42,12 @@ def test_the_paper_preset_is_the_papers_size() -> None:
     assert (len(config.grid.layers), config.grid.modules, config.grid.width) == (4, 10, 4)
 
 
-def test_the_laptop_preset_has_the_papers_population() -> None:
-    assert PRESETS["laptop"][1].evolution.population == 64
+def test_the_paper_preset_evolves_by_the_papers_rules() -> None:
+    paper = PRESETS["paper"][1]
+    assert paper.evolution.population == 64
+    assert paper.of(Arm.PATHNET) == paper.of(Arm.PATHNET_PAPER)
+    laptop = PRESETS["laptop"][1]
+    assert laptop.of(Arm.PATHNET) != laptop.of(Arm.PATHNET_PAPER)
 
 
 @pytest.mark.parametrize(
