@@ -41,6 +41,7 @@ class Switches:
         reinitialise: everything that is not frozen is drawn anew when a task ends.
         frozen_active: frozen modules are always active beside the evolving pathway.
         first_task: the arm learns the first task too (a control that does not transfer need not).
+        as_in_paper: it evolves by the paper's rules (section 3.1), whatever is configured.
     """
 
     evolve: bool = True
@@ -49,6 +50,7 @@ class Switches:
     reinitialise: bool = True
     frozen_active: bool = True
     first_task: bool = True
+    as_in_paper: bool = False
 
 
 SWITCHES: dict[Arm, Switches] = {
@@ -58,7 +60,7 @@ SWITCHES: dict[Arm, Switches] = {
     Arm.RANDOM_PATH: Switches(freeze_random=True),
     Arm.NO_REINITIALISATION: Switches(reinitialise=False),
     Arm.FROZEN_INACTIVE: Switches(frozen_active=False),
-    Arm.PATHNET_PAPER: Switches(),
+    Arm.PATHNET_PAPER: Switches(as_in_paper=True),
 }
 """The arms of the games. An arm's place in this table is part of its seeds: add new ones at the end.
 

@@ -226,7 +226,7 @@ class RunConfig(Settings):
 
         P, T and B stay as they are, so that arms differ in nothing else.
         """
-        if arm is not Arm.PATHNET_PAPER:
+        if not SWITCHES[arm].as_in_paper:
             return self
         sizes = self.evolution.model_dump(include={"population", "episodes", "rivals"})
         return self.model_copy(update={"evolution": EvolutionConfig(**sizes)})

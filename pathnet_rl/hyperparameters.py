@@ -10,7 +10,7 @@ says something of the factors of all that train its modules, not of its own alon
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Literal, Self
 
 import numpy as np
@@ -45,7 +45,7 @@ class Factors:
         self, rng: np.random.Generator, genes: Collection[Hyperparameter], most: float
     ) -> Factors:
         """Each gene times or by `PERTURBATION`, clamped to [1 / most, most]; one draw for each gene."""
-        found = {"learning_rate": self.learning_rate, "entropy_cost": self.entropy_cost}
+        found = asdict(self)
         for name in _ordered(genes):
             up = bool(rng.integers(2))
             moved = found[name] * PERTURBATION if up else found[name] / PERTURBATION

@@ -14,18 +14,16 @@ class Rules:
 
     Attributes:
         population: instead of the configured one, if given.
-        as_in_paper: it evolves by the paper's rules (section 3.1), whatever is configured.
         streams_of: the arm whose random numbers it has; its own, if not given.
     """
 
     switches: Switches
     population: int | None = None
-    as_in_paper: bool = False
     streams_of: Arm | None = None
 
     def configured(self, config: SerialConfig) -> SerialConfig:
         """The configuration as this arm has it."""
-        evolution = SerialEvolutionConfig() if self.as_in_paper else config.evolution
+        evolution = SerialEvolutionConfig() if self.switches.as_in_paper else config.evolution
         if self.population is not None:
             evolution = evolution.model_copy(update={"population": self.population})
         return config.model_copy(update={"evolution": evolution})
@@ -42,7 +40,7 @@ RULES: dict[Arm, Rules] = {
     Arm.NO_EVOLUTION: Rules(Switches(frozen_active=False), population=1),
     Arm.POPULATION_20: Rules(Switches(frozen_active=False), population=20),
     Arm.PATHNET_PAPER: Rules(
-        Switches(frozen_active=False), as_in_paper=True, streams_of=Arm.PATHNET
+        Switches(frozen_active=False, as_in_paper=True), streams_of=Arm.PATHNET
     ),
 }
 """The arms on images. An arm's place in this table is part of its seeds: add new ones at the end.
