@@ -42,10 +42,13 @@ pong: $(STAMP) ## Learn Pong from scratch with 64 pathways (half an hour on 2 co
 test: lint ## Lint, check types and run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(STAMP) ## Check style, format and types
+lint: $(STAMP) ## Check style, format and types, the image's file and the shell scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/shellcheck docker/entrypoint.sh launch/slurm/train.sbatch .ci/run
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 
 format: $(STAMP) ## Format the code and sort its imports
 	$(BIN)/ruff check --select I --fix .
