@@ -29,6 +29,7 @@ from pathnet_rl.comparison.progress import Standing, Tally
 from pathnet_rl.comparison.results import Line, Row, lines_of, rows_of, write_results
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
+from pathnet_rl.places import is_url
 from pathnet_rl.transfer import Interrupted
 from workers.one_run import Instructions, Outcome
 
@@ -82,10 +83,24 @@ def compare(comparison: Comparison, console: Console) -> None:
 
 def _check_surroundings(comparison: Comparison) -> None:
     check_tasks(comparison)
+    check_place(comparison)
     if os.environ.get("RAY_ADDRESS") and not Path(comparison.base.folder).is_absolute():
         raise UserError(
             f"on a cluster all nodes must share --folder, and {comparison.base.folder} is another place on"
             " each; give it as an absolute path (or unset RAY_ADDRESS to use this machine alone)"
+        )
+
+
+def check_place(comparison: Comparison) -> None:
+    """Refuse a place that members on several machines cannot share as a disk.
+
+    Raises:
+        UserError: it is a URL.
+    """
+    if is_url(comparison.base.folder):
+        raise UserError(
+            "the runs of a comparison share a disk: give --folder as a path"
+            f" (on a cluster one that all nodes share), not {comparison.base.folder}"
         )
 
 
