@@ -29,7 +29,6 @@ from pathnet_rl.comparison.progress import Standing, Tally
 from pathnet_rl.comparison.results import Line, Row, lines_of, rows_of, write_results
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
-from pathnet_rl.places import is_url
 from pathnet_rl.transfer import Interrupted
 from workers.one_run import Instructions, Outcome
 
@@ -83,24 +82,10 @@ def compare(comparison: Comparison, console: Console) -> None:
 
 def _check_surroundings(comparison: Comparison) -> None:
     check_tasks(comparison)
-    check_place(comparison)
     if os.environ.get("RAY_ADDRESS") and not Path(comparison.base.folder).is_absolute():
         raise UserError(
             f"on a cluster all nodes must share --folder, and {comparison.base.folder} is another place on"
             " each; give it as an absolute path (or unset RAY_ADDRESS to use this machine alone)"
-        )
-
-
-def check_place(comparison: Comparison) -> None:
-    """Refuse a place that members on several machines cannot share as a disk.
-
-    Raises:
-        UserError: it is a URL.
-    """
-    if is_url(comparison.base.folder):
-        raise UserError(
-            "the runs of a comparison share a disk: give --folder as a path"
-            f" (on a cluster one that all nodes share), not {comparison.base.folder}"
         )
 
 
@@ -260,17 +245,33 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:,.2f}"
 
 
-def main() -> None:
-    """The command line: `python -m launch.compare PRESET [options]`."""
-    console = terminal()
+def read(arguments: Sequence[str] | None = None) -> Comparison:
+    """The comparison that a command line describes."""
     presets = {
         # A comparison's folder holds folders of runs, and is not that of the preset's own run.
         name: (text, Options(base=run.model_copy(update={"name": f"compare-{name}"})))
         for name, (text, run) in PRESETS.items()
     }
+    options = from_presets(presets, PROGRAM, __doc__, arguments)
+    return Comparison.model_validate(options.model_dump(mode="json"))
+
+
+def place_of(arguments: Sequence[str]) -> tuple[str, str]:
+    """The folder and the name of the comparison that a command line describes.
+
+    Raises:
+        UserError: it cannot be run.
+    """
+    comparison = read(arguments)
+    check_tasks(comparison)
+    return comparison.base.folder, comparison.base.name
+
+
+def main() -> None:
+    """The command line: `python -m launch.compare PRESET [options]`."""
+    console = terminal()
     try:
-        options = from_presets(presets, PROGRAM, __doc__)
-        compare(Comparison.model_validate(options.model_dump(mode="json")), console)
+        compare(read(), console)
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:

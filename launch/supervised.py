@@ -181,11 +181,22 @@ def print_summary(console: Console, summaries: list[ArmSummary]) -> None:
     console.print(table)
 
 
+def read(arguments: Sequence[str] | None = None) -> Experiment:
+    """The experiment that a command line describes."""
+    return from_presets(SUPERVISED_PRESETS, "python -m launch.supervised", __doc__, arguments)
+
+
+def place_of(arguments: Sequence[str]) -> tuple[str, str]:
+    """The folder and the name of the experiment that a command line describes."""
+    experiment = read(arguments)
+    return experiment.folder, experiment.name
+
+
 def main() -> None:
     """The command line: `python -m launch.supervised mnist|cifar-svhn [options]`."""
     console = terminal()
     try:
-        run(from_presets(SUPERVISED_PRESETS, "python -m launch.supervised", __doc__), console)
+        run(read(), console)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -169,11 +170,27 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:,.2f}"
 
 
+def read(arguments: Sequence[str] | None = None) -> RunConfig:
+    """The run that a command line describes."""
+    return from_presets(PRESETS, "python -m launch.train", __doc__, arguments)
+
+
+def place_of(arguments: Sequence[str]) -> tuple[str, str]:
+    """The folder and the name of the run that a command line describes.
+
+    Raises:
+        UserError: it cannot be run.
+    """
+    config = read(arguments)
+    engine.check_fit(config, build_grid(config))
+    return config.folder, config.name
+
+
 def main() -> None:
     """The command line: `python -m launch.train PRESET [options]`."""
     console = terminal()
     try:
-        train(from_presets(PRESETS, "python -m launch.train", __doc__), console)
+        train(read(), console)
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:
