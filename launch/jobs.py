@@ -10,7 +10,6 @@ from typing import Literal
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from launch.command_line import from_options
 from launch.display import terminal
@@ -33,21 +32,16 @@ class Options:
 
 
 def print_jobs(jobs: Jobs, console: Console) -> None:
-    """A table: a job a row, the newest last."""
-    table = Table()
-    for column in ("job", "status", "began", "took", "command"):
-        table.add_column(column, no_wrap=column != "command")
+    """A line a job, the newest last: its id and status, when it began, how long it took, its command."""
     for job in jobs.all():
         began = (job.start_time or 0) / 1000
         end = job.end_time / 1000 if job.end_time else time.time()
-        table.add_row(
-            job.submission_id or job.job_id or "-",
-            str(job.status.value),
-            f"{datetime.datetime.fromtimestamp(began, datetime.UTC):%Y-%m-%d %H:%M}",
-            str(datetime.timedelta(seconds=round(end - began))),
-            job.entrypoint,
+        console.print(
+            f"{job.submission_id or job.job_id}  {job.status.value}"
+            f"  {datetime.datetime.fromtimestamp(began, datetime.UTC):%Y-%m-%d %H:%M} UTC"
+            f"  {datetime.timedelta(seconds=round(end - began))}  {job.entrypoint}",
+            soft_wrap=True,
         )
-    console.print(table)
 
 
 def follow(jobs: Jobs, name: str, console: Console) -> None:
@@ -69,10 +63,14 @@ def stop(jobs: Jobs, name: str, console: Console) -> None:
     if not jobs.stop(name):
         console.print(f"{name} had ended: {jobs.status(name)}")
         return
-    console.print(f"stopping {name}: it saves first, for at most {STOP_SECONDS} seconds")
+    console.print(
+        f"stopping {name}: it saves first, for at most {STOP_SECONDS} seconds", soft_wrap=True
+    )
     while (status := jobs.status(name)) not in OVER:
         time.sleep(LOOK_SECONDS)
-    console.print(f"{name}: {status}; submitting the same command again goes on with the run")
+    console.print(
+        f"{name}: {status}; submitting the same command again goes on with the run", soft_wrap=True
+    )
 
 
 def main() -> None:

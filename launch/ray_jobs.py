@@ -47,7 +47,8 @@ class Jobs:
     def __init__(self) -> None:
         self.address = _address()
         _reach(self.address)
-        logging.getLogger("ray").setLevel(logging.ERROR)
+        for talkative in ("dashboard_sdk", "job.sdk"):
+            logging.getLogger(f"ray.dashboard.modules.{talkative}").setLevel(logging.ERROR)
         with self._asking():
             self._client = JobSubmissionClient(self.address)
 

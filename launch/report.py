@@ -17,6 +17,7 @@ from launch.command_line import from_options
 from launch.display import terminal
 from pathnet_rl.errors import UserError
 from pathnet_rl.evidence.report import Written, write_report
+from pathnet_rl.places import is_url
 from pathnet_rl.remote import at_hand
 
 
@@ -43,8 +44,14 @@ def report(options: Options) -> Written:
     if options.random_episodes < 0:
         raise UserError("random_episodes must be at least 0")
     with contextlib.ExitStack() as open_copies:
-        runs = [open_copies.enter_context(at_hand(run)) for run in options.runs]
-        return write_report(runs, options.output, options.random_episodes)
+        runs = {run: open_copies.enter_context(at_hand(run)) for run in options.runs}
+
+        def shown(text: str) -> str:
+            for place, copy in runs.items():
+                text = text.replace(str(copy), str(place)) if is_url(str(place)) else text
+            return text
+
+        return write_report(list(runs.values()), options.output, options.random_episodes, shown)
 
 
 def main() -> None:

@@ -164,11 +164,22 @@ class Mirror:
     def __init__(self, url: str) -> None:
         self.url = url
         digest = hashlib.sha256(url.encode()).hexdigest()[:16]
-        base = Path(tempfile.gettempdir()) / f"pathnet-rl-{os.getuid()}"
-        self.copy = base / digest / url.rpartition("/")[2]
+        self._base = Path(tempfile.gettempdir()) / f"pathnet-rl-{os.getuid()}"
+        self.copy = self._base / digest / url.rpartition("/")[2]
         self._remote: RemoteFolder | None = None
         self._lock: RemoteLock | None = None
+        self._opened = False
         self._there: dict[str, tuple[int, int] | None] = {}
+
+    def prepare(self) -> None:
+        """Make the folder of the copies, which nobody else may write to.
+
+        Raises:
+            OSError: it cannot be made, or is somebody else's.
+        """
+        self._base.mkdir(mode=0o700, exist_ok=True)
+        if self._base.stat().st_uid != os.getuid():
+            raise OSError(f"{self._base} belongs to another user")
 
     def open(self, say: Say) -> None:
         """Keep other processes out, and make the copy what lies at the URL (all but its events).
@@ -176,6 +187,7 @@ class Mirror:
         Raises:
             UserError: another process is at work, or the place cannot be used.
         """
+        self._opened = True
         self._remote = RemoteFolder(self.url)
         lock = RemoteLock(self._remote)
         lock.acquire(say)
@@ -219,13 +231,13 @@ class Mirror:
     def close(self) -> None:
         """Let other processes in, and delete the copy if everything in it has been uploaded."""
         lock, self._lock = self._lock, None
-        if lock is not None:
-            whole = not self._changed(self._files())
-            try:
+        opened, self._opened = self._opened, False
+        try:
+            if lock is not None:
                 lock.release()
-            finally:
-                if whole:
-                    shutil.rmtree(self.copy.parent, ignore_errors=True)
+        finally:
+            if opened and not self._changed(self._files()):
+                shutil.rmtree(self.copy.parent, ignore_errors=True)
 
     def _files(self) -> dict[str, tuple[int, int]]:
         """Every file of the copy that is no scratch of this process."""

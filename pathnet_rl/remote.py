@@ -147,7 +147,7 @@ def at_hand(given: str | Path) -> Iterator[Path]:
     if not names:
         raise UserError(f"there is nothing at {place}; name a run folder, or one that holds some")
     with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / place.rpartition("/")[2]
+        copy = Path(scratch).resolve() / place.rpartition("/")[2]
         remote.download(names, copy)
         try:
             yield copy

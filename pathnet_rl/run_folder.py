@@ -93,6 +93,8 @@ class Folder(ABC, Generic[Kind]):
 
     def _open(self, say: Say) -> bool:
         try:
+            if self._mirror is not None:
+                self._mirror.prepare()
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("w")
         except OSError as error:
