@@ -25,8 +25,6 @@ from pathnet_rl.transfer import Interrupted
 from tests.bucket import Bucket, s3_server
 from tests.support import read_rows, run_experiment, tiny_config
 
-pytest.importorskip("s3fs")
-
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[Bucket]:
