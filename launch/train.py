@@ -104,7 +104,7 @@ class _CrewMaker:
 
     def __init__(self, config: RunConfig, grid: Grid) -> None:
         self._config, self._grid = config, grid
-        self._workers: int | None = None
+        self._connected = False
 
     def __call__(self, arm: Arm) -> Crew:
         if self._config.serial:
@@ -114,9 +114,10 @@ class _CrewMaker:
         from workers.ray_cluster import connect
         from workers.ray_crew import RayCrew
 
-        if self._workers is None:
-            self._workers = connect(self._config)
-        return RayCrew(self._config, arm, self._grid, self._workers)
+        if not self._connected:
+            connect(self._config)
+            self._connected = True
+        return RayCrew(self._config, arm, self._grid, self._config.workers)
 
 
 def print_summary(console: Console, config: RunConfig, summaries: list[TaskSummary]) -> None:

@@ -9,9 +9,11 @@ counted twice or lost: agent steps and pushes of the task, and how often each ro
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
-from pathnet_rl.row_locks import RowLocks
+from pathnet_rl.row_locks import RowLocks, in_use
 
 MAGIC = 0x5061_7468_4E65_74  # "PathNet"
 LAYOUT_VERSION = 1
@@ -35,6 +37,10 @@ _MAGIC, _VERSION, _SIZE, _TASK, _BUDGET, _STOP, _STEPS, _UPDATES = range(8)
 _COUNTERS = 8
 
 SHARED_MEMORY = Path("/dev/shm")
+NEW_SECONDS = 60.0
+"""A block may lie there so long before the process that made it has opened it."""
+COURIER_SUFFIX = ".courier"
+"""Of the file beside another node's block (replica.py)."""
 
 
 def block_path(config: RunConfig, arm: Arm) -> Path:
@@ -206,6 +212,16 @@ def existing(path: Path, grid: Grid) -> NDArray[np.uint8]:
             " it is of another layout"
         )
     return buffer
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Delete blocks that nobody has open: of runs or nodes that were killed. A new one is left alone."""
+    for path in parent.glob("pathnet-rl-*.block"):
+        # Of others, or gone just now.
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > NEW_SECONDS and not in_use(path):
+                for file in (path, path.with_suffix(COURIER_SUFFIX)):
+                    file.unlink(missing_ok=True)
 
 
 def _header_numbers(grid: Grid) -> int:

@@ -161,6 +161,8 @@ class RunConfig(Settings):
     """Every random number of the run comes from this."""
     workers: int | None = Field(None, ge=1)
     """Worker actors; one per CPU when not given. The population is spread over them."""
+    exchange_seconds: float = Field(0.2, gt=0.0)
+    """Between two exchanges of another node of a cluster with the parameter server."""
     grid: GridConfig = GridConfig()
     evolution: EvolutionConfig = EvolutionConfig()
     learning: LearningConfig = LearningConfig()
@@ -266,6 +268,7 @@ MAY_CHANGE = frozenset(
         "checkpoint_seconds",
         "checkpoints_kept",
         "report_seconds",
+        "exchange_seconds",
         "folder",
         "engine",
         "device",

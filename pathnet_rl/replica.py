@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pathnet_rl.block import COURIER_SUFFIX
 from pathnet_rl.config import LearningConfig
 from pathnet_rl.exchange import (
     Changes,
@@ -42,7 +43,7 @@ class Replica:
     def __init__(
         self, path: Path, grid: Grid, learning: LearningConfig, step: RMSPropStep = shared_rmsprop
     ) -> None:
-        memory = path.with_suffix(".courier")
+        memory = path.with_suffix(COURIER_SUFFIX)
         if not (memory.exists() and path.exists()):
             memory.unlink(missing_ok=True)
             GridStore.create(path, grid, learning)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from pathnet_rl import block
 from pathnet_rl.exchange import exchange
 from pathnet_rl.genotype import ActiveModules, no_modules
 from pathnet_rl.store import GridStore
@@ -99,3 +102,22 @@ def test_a_second_view_of_the_block_sees_pushes_at_once(tmp_path: Path) -> None:
     store.remove()
     push(view)
     assert torch.equal(view.parameters, store.parameters)
+
+
+def test_a_block_that_nobody_has_open_is_found_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block, "NEW_SECONDS", -1.0)
+    kept = new_store(tmp_path / "pathnet-rl-kept.block", GRID)
+    left = new_store(tmp_path / "pathnet-rl-left.block", GRID)
+    (tmp_path / "pathnet-rl-left.courier").touch()
+    (tmp_path / "something.else").touch()
+    del left
+    gc.collect()
+    block.remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {kept.path.name, "something.else"}
+    monkeypatch.undo()
+    del kept
+    gc.collect()
+    block.remove_leftovers(tmp_path)
+    assert (tmp_path / "pathnet-rl-kept.block").exists(), "it may be another's who just made it"

@@ -209,7 +209,8 @@ def run_crew(config: RunConfig, counter: _Counter, kind: str, frozen: int) -> No
             from launch.bench.ray_nodes import start_two_nodes
 
             start_two_nodes(config.workers or 1)
-        crew = RayCrew(config, Arm.PATHNET, grid, connect(config))
+        connect(config)
+        crew = RayCrew(config, Arm.PATHNET, grid, config.workers)
     crew.server.begin_first_task(0)
     rng = np.random.default_rng(config.seed)
     earlier: ActiveModules = no_modules(grid.depth)
