@@ -73,9 +73,10 @@ def test_whoever_comes_and_goes_every_pathway_has_one_worker_and_shares_are_even
         (9, [2, 3], [2, 3]),
         (0, [2, 3], [0, 0]),
         (2, [1, 1, 1], [1, 1, 0]),
+        (4, [0, 1, 4], [0, 1, 3]),
     ],
 )
-def test_workers_go_where_most_cpus_are_free(
+def test_workers_go_where_the_largest_share_is_free(
     workers: int, cpus: list[int], wanted: list[int]
 ) -> None:
     assert spread(workers, cpus) == wanted

@@ -55,9 +55,9 @@ class Shares:
 
 
 def spread(workers: int, cpus: Sequence[int]) -> list[int]:
-    """How many workers each node gets, given its CPUs: the next one goes where most are free."""
+    """How many workers each node gets, given its CPUs: the next goes where the largest share is free."""
     given = [0] * len(cpus)
     for _ in range(min(workers, sum(cpus))):
-        free = [total - used for total, used in zip(cpus, given, strict=True)]
-        given[free.index(max(free))] += 1
+        free = [1.0 - used / max(total, 1) for total, used in zip(cpus, given, strict=True)]
+        given[max((n for n in range(len(cpus)) if cpus[n]), key=free.__getitem__)] += 1
     return given
