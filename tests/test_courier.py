@@ -29,12 +29,9 @@ class Node:
         self.grid: Grid = build_grid(config)
         self.server = ParameterServer(config, Arm.PATHNET, self.grid, folder / "server.block")
         self.server.begin_first_task(0)
-        self.courier = Courier(config, self.grid, folder / "node.block")
-        self.courier.begin_task(self.server.whole_block(SLOTS - 1), SLOTS - 1)
+        self.courier = Courier(config, self.grid, folder / "node.block", self.server)
+        self.courier._replica.load(self.server.whole_block(SLOTS - 1), SLOTS - 1)
         self.store = GridStore.open(folder / "node.block", self.grid, config.learning)
-
-    def exchange(self) -> None:
-        self.courier.take(self.server.exchange(self.courier.changes()))
 
 
 class StoreThatTells(GridStore):
@@ -52,7 +49,7 @@ class StoreThatTells(GridStore):
         rate_factor: float = 1.0,
     ) -> None:
         super().push(task, path, gradients, agent_steps, worker, rate_factor)
-        self.node.exchange()
+        self.node.courier.exchange()
 
 
 def test_a_worker_on_another_node_learns_the_same_to_the_bit(tmp_path: Path) -> None:
@@ -88,11 +85,11 @@ def test_a_courier_tells_how_exchanges_went(tmp_path: Path) -> None:
     path: ActiveModules = ((0, 2), (1,))
     gradients = random_gradients(node.grid, path, 0, np.random.default_rng(0))
     node.store.push(0, path, gradients, 16, 0)
-    node.exchange()
+    node.courier.exchange()
     server = GridStore.open(tmp_path / "server.block", node.grid, tiny_config(tmp_path).learning)
     for _ in range(5):
         server.push(0, path, gradients, 16, 0)
-    node.exchange()
+    node.courier.exchange()
     rows = 2 * node.grid.layers[0].module_size + node.grid.layers[1].module_size
     numbers = 8 * (rows + node.grid.heads[0].size)
     told = node.courier.tell()
@@ -109,10 +106,9 @@ def test_a_courier_started_again_goes_on_with_what_it_finds(tmp_path: Path) -> N
     gradients = random_gradients(node.grid, path, 0, np.random.default_rng(0))
     for _ in range(3):
         node.store.push(0, path, gradients, 16, 0)
-        node.courier.changes()
-        node.courier = Courier(config, node.grid, tmp_path / "node.block")
-        assert node.courier.loaded
-    node.exchange()
-    node.exchange()
+        node.courier._replica.changes()
+        node.courier = Courier(config, node.grid, tmp_path / "node.block", node.server)
+    node.courier.exchange()
+    node.courier.exchange()
     assert torch.equal(node.server.state()[0]["parameters"], node.store.parameters)
     assert node.courier.tell().staleness == 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from pathnet_rl.block import remove_leftovers
 from pathnet_rl.config import RunConfig
@@ -12,69 +13,99 @@ from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.exchange import Changes, News, WholeBlock
 from pathnet_rl.grid import Grid
 from pathnet_rl.replica import Replica
+from pathnet_rl.store import StaleTaskError
 from pathnet_rl.telemetry import Exchanges
 
 
+class Server(Protocol):
+    """The parameter server, as a courier sees it."""
+
+    def exchange(self, changes: Changes) -> News: ...
+    def whole_block(self, slot: int) -> WholeBlock: ...
+
+
 class Courier:
-    """One node's, whatever the number of workers there. One exchange at a time: `changes`, then `take`.
+    """One node's, whatever the number of workers there: a thread that exchanges until the task ends.
 
     Args:
         path: where the node's block is, or is to be made.
     """
 
-    def __init__(self, config: RunConfig, grid: Grid, path: Path) -> None:
+    def __init__(self, config: RunConfig, grid: Grid, path: Path, server: Server) -> None:
         self.path = path
         remove_leftovers(path.parent)
+        self._interval, self._server = config.exchange_seconds, server
         self._replica = Replica(path, grid, config.learning, rmsprop_step(config))
-        self._told = Exchanges()
         store = self._replica.store
         self._others = store.updates - store.counted_here()[1]
-        self._began = 0.0
+        self._told = Exchanges()
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
 
-    @property
-    def loaded(self) -> bool:
-        """There is a task to go on with (this process may have been started again)."""
-        return self._replica.loaded
+    def begin_task(self, slot: int) -> Path:
+        """Take over everything and keep in step with it. No worker may be at work here.
 
-    @property
-    def task(self) -> int:
-        """The one that is learned here."""
-        return self._replica.store.task
-
-    def begin_task(self, whole: WholeBlock, slot: int) -> None:
-        """Take over everything. No worker may be at work here."""
+        Args:
+            slot: counts what this node does, in the server's block.
+        """
+        whole = self._server.whole_block(slot)
         self._replica.load(whole, slot)
         self._others = whole.news.updates
+        self.go_on()
+        return self.path
 
-    def changes(self) -> Changes:
-        """What to tell the server."""
-        self._began = time.monotonic()
-        changes = self._replica.changes()
-        self._told = replace(self._told, bytes_sent=self._told.bytes_sent + changes.size)
-        return changes
-
-    def take(self, news: News) -> None:
-        """What the server answered."""
-        self._replica.take(news)
-        told = self._told
-        self._told = replace(
-            told,
-            exchanges=told.exchanges + 1,
-            seconds=told.seconds + time.monotonic() - self._began,
-            staleness=told.staleness + news.updates - self._others,
-            bytes_received=told.bytes_received + news.size,
-        )
-        self._others = news.updates
-
-    def stop_workers(self) -> None:
-        """Let the node's workers end after their rollout: the server is at another task."""
-        self._replica.store.stopped = True
+    def go_on(self) -> None:
+        """Keep in step, if there is a task (this process may have been started again)."""
+        if self._thread is None and self._replica.loaded:
+            self._ending.clear()
+            self._thread = threading.Thread(target=self._keep_in_step, daemon=True)
+            self._thread.start()
 
     def tell(self) -> Exchanges:
-        """The figures since it last told."""
+        """How exchanges went since it last told.
+
+        Raises:
+            StaleTaskError: the server is at another task; this node's workers have been told to stop.
+        """
+        if self._error is not None:
+            raise self._error
         told, self._told = self._told, Exchanges()
         return told
+
+    def end_task(self) -> Exchanges:
+        """Let the server have everything, and stop; no worker is at work here any more."""
+        self.go_on()
+        if self._thread is not None:
+            self._ending.set()
+            self._thread.join()
+            self._thread = None
+        return self.tell()
 
     def close(self) -> None:
         """Free the node's block."""
         self._replica.remove()
+
+    def exchange(self) -> Changes:
+        """One exchange; what was told."""
+        began = time.monotonic()
+        changes = self._replica.changes()
+        news = self._server.exchange(changes)
+        self._replica.take(news)
+        seconds = time.monotonic() - began
+        staleness, self._others = news.updates - self._others, news.updates
+        self._told += Exchanges(1, seconds, staleness, changes.size, news.size)
+        return changes
+
+    def _keep_in_step(self) -> None:
+        try:
+            # An exchange that takes longer than the interval is the interval: none waits in a queue.
+            due = time.monotonic()
+            while not self._ending.wait(due - time.monotonic()):
+                due = time.monotonic() + self._interval
+                self.exchange()
+            while len(self.exchange().rows):
+                pass
+        except StaleTaskError as error:
+            self._replica.store.stopped = True
+            self._error = error

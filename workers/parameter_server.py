@@ -38,6 +38,11 @@ class ParameterServer:
 
     # For couriers -----------------------------------------------------------------------------
 
+    @property
+    def modules(self) -> int:
+        """M."""
+        return self._store.grid.modules
+
     def exchange(self, changes: Changes) -> News:
         """As `exchange.exchange`: apply what a node did, say what others did."""
         return exchange(self._store, changes)

@@ -8,6 +8,7 @@ are no more actors than work needs.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,9 +27,15 @@ from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import Telemetry
+from pathnet_rl.telemetry import Exchanges, Telemetry
+from workers.courier import Courier
+from workers.exchange_server import Address, ExchangeClient, ExchangeServer
+from workers.parameter_server import ParameterServer
 from workers.pathway_worker import PathwayWorker
 from workers.ray_cluster import answer
+
+TELL_SECONDS = 1.0
+"""How often a courier tells how exchanges go."""
 
 
 def make_actor(
@@ -152,3 +159,48 @@ class WorkerActor:
     def order(self, order: Order) -> None:
         """Have other pathways after the step that is under way."""
         self._orders.give(order)
+
+
+class ServerActor:
+    """The parameter server for other nodes, in an actor on the driver's."""
+
+    def __init__(self, config: RunConfig, arm: Arm, grid: Grid, block: Path) -> None:
+        server = ParameterServer(config, arm, grid, block)
+        self._network = ExchangeServer(server, ray.util.get_node_ip_address())
+
+    def address(self) -> Address:
+        """Where couriers find it."""
+        return self._network.address
+
+
+class CourierActor:
+    """A courier in an actor of its node; the server is looked up by its name."""
+
+    CONCURRENCY_GROUPS: ClassVar[dict[str, int]] = {"telling": 1}
+    """So that a task can end while it waits to tell."""
+
+    def __init__(self, config: RunConfig, grid: Grid, block: Path, server: str) -> None:
+        locate = cast("ServerActor", Waiting(ray.get_actor(server))).address
+        self._courier = Courier(config, grid, block, ExchangeClient(locate))
+
+    def begin_task(self, slot: int) -> Path:
+        """As `Courier.begin_task`."""
+        return self._courier.begin_task(slot)
+
+    def go_on(self) -> None:
+        """As `Courier.go_on`."""
+        self._courier.go_on()
+
+    @ray.method(concurrency_group="telling")
+    def tell(self) -> Exchanges:
+        """As `Courier.tell`, after a while."""
+        time.sleep(TELL_SECONDS)
+        return self._courier.tell()
+
+    def end_task(self) -> Exchanges:
+        """As `Courier.end_task`."""
+        return self._courier.end_task()
+
+    def close(self) -> None:
+        """As `Courier.close`."""
+        self._courier.close()

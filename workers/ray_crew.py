@@ -26,7 +26,7 @@ from pathnet_rl.telemetry import Exchanges, Telemetry
 from workers.coordinator import TournamentCoordinator
 from workers.metrics_hub import MetricsHub
 from workers.parameter_server import ParameterServer
-from workers.ray_actors import Order, Waiting, WorkerActor, make_actor
+from workers.ray_actors import Order, ServerActor, Waiting, WorkerActor, make_actor
 from workers.ray_cluster import answer
 from workers.ray_nodes import Node, Nodes
 from workers.shares import Shares, spread
@@ -80,7 +80,7 @@ class RayCrew:
         """Of the parameter server's actor on this node's block, which couriers call."""
         if "server" not in self._roles:
             arguments = (self._config, self._arm, self._grid, self._block)
-            self._role("server", ParameterServer, {"max_restarts": -1}, *arguments)
+            self._role("server", ServerActor, {"max_restarts": -1}, *arguments)
         return f"{self._block.stem}-server"
 
     # What the driver asks for ----------------------------------------------------------------------

@@ -17,9 +17,8 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
 from pathnet_rl.telemetry import Exchanges
-from workers.ray_actors import make_actor
+from workers.ray_actors import CourierActor, make_actor
 from workers.ray_cluster import answer
-from workers.ray_courier import CourierActor
 
 CLOSE_SECONDS = 5.0
 """How long couriers may take to clear up."""
