@@ -196,7 +196,7 @@ def reserve(path: Path, grid: Grid) -> NDArray[np.uint8]:
         ) from error
     finally:
         os.close(descriptor)
-    return np.memmap(path, dtype=np.uint8, mode="r+")
+    return np.memmap(path, dtype=np.uint8, mode="r+").view(np.ndarray)
 
 
 def existing(path: Path, grid: Grid) -> NDArray[np.uint8]:
@@ -205,7 +205,7 @@ def existing(path: Path, grid: Grid) -> NDArray[np.uint8]:
     Raises:
         UserError: it is of another size than the grid takes.
     """
-    buffer = np.memmap(path, dtype=np.uint8, mode="r+")
+    buffer = np.memmap(path, dtype=np.uint8, mode="r+").view(np.ndarray)
     if len(buffer) != _file_size(grid):
         raise UserError(
             f"{path} has {len(buffer)} bytes where this grid takes {_file_size(grid)}:"

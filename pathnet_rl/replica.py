@@ -52,7 +52,7 @@ class Replica:
         integers = _HEADER + 3 * rows
         mode: Literal["r+", "w+"] = "r+" if memory.exists() else "w+"
         size = 8 * integers + 16 * grid.size
-        mapped_file: NDArray[np.uint8] = np.memmap(memory, np.uint8, mode=mode, shape=(size,))
+        mapped_file = np.memmap(memory, np.uint8, mode=mode, shape=(size,)).view(np.ndarray)
         numbers: NDArray[np.int64] = mapped_file[: 8 * integers].view(np.int64)
         self._header = numbers[:_HEADER]
         self._versions, self._base_pushes, self._sent_pushes = numbers[_HEADER:].reshape(3, rows)

@@ -49,6 +49,7 @@ class Courier:
         Args:
             slot: counts what this node does, in the server's block.
         """
+        self._thread = self._error = None
         whole = self._server.whole_block(slot)
         self._replica.load(whole, slot)
         self._others = whole.news.updates
