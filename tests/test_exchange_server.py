@@ -62,6 +62,8 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network
     monkeypatch.setattr(exchange_server, "PATIENCE_SECONDS", 0.01)
     made = Network(tmp_path)
     yield made
+    made.client.close()
+    made.courier.close()
     made.network.close()
 
 
@@ -183,6 +185,8 @@ def test_two_nodes_exchange_at_once(network: Network) -> None:
     thread.join()
     network.courier.end_task()
     other.end_task()
+    client.close()
+    other.close()
     assert network.server.state()[1]["updates"] == 80
     found = network.server.state()[0]["parameters"]
     assert torch.equal(found, store.parameters), "the last to end knows everything"

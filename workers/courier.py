@@ -84,7 +84,10 @@ class Courier:
         return self.tell()
 
     def close(self) -> None:
-        """Free the node's block."""
+        """Free the node's block; what it waits for must not come any more."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
         self._replica.remove()
 
     def exchange(self) -> Changes:
@@ -110,3 +113,5 @@ class Courier:
         except StaleTaskError as error:
             self._replica.store.stopped = True
             self._error = error
+        except ConnectionAbortedError:
+            pass  # Dismissed.

@@ -90,6 +90,7 @@ class ExchangeClient:
     def __init__(self, locate: Callable[[], Address]) -> None:
         self._locate = locate
         self._connection: socket.socket | None = None
+        self._closed = False
 
     def exchange(self, changes: Changes) -> News:
         """As `ParameterServer.exchange`."""
@@ -102,25 +103,33 @@ class ExchangeClient:
         return WholeBlock(wire.news_of(answer), frozen)
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up for good: who waits for an answer gets a ConnectionAbortedError."""
+        self._closed = True
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
+
+    def _hang_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _ask(self, frame: bytes) -> wire.Arrays:
-        while True:
+        while not self._closed:
             try:
                 if self._connection is None:
                     self._connection = self._connect()
                 wire.send(self._connection, frame)
                 answer = wire.unpack(wire.receive(self._connection))
             except OSError:
-                self.close()
+                self._hang_up()
                 time.sleep(PATIENCE_SECONDS)
                 continue
             if "stale" in answer:
                 raise StaleTaskError(answer["stale"].tobytes().decode())
             return answer
+        self._hang_up()
+        raise ConnectionAbortedError("the courier has been dismissed")
 
     def _connect(self) -> socket.socket:
         address = self._locate()

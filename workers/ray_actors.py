@@ -181,7 +181,8 @@ class CourierActor:
 
     def __init__(self, config: RunConfig, grid: Grid, block: Path, server: str) -> None:
         locate = cast("ServerActor", Waiting(ray.get_actor(server))).address
-        self._courier = Courier(config, grid, block, ExchangeClient(locate))
+        self._client = ExchangeClient(locate)
+        self._courier = Courier(config, grid, block, self._client)
 
     def begin_task(self, slot: int) -> Path:
         """As `Courier.begin_task`."""
@@ -203,4 +204,5 @@ class CourierActor:
 
     def close(self) -> None:
         """As `Courier.close`."""
+        self._client.close()
         self._courier.close()
