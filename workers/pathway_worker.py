@@ -87,6 +87,16 @@ class PathwayWorker:
         """There is something left to do in this task."""
         return not (self._store.over or self._store.stopped)
 
+    @property
+    def at_work_on(self) -> str:
+        """The task, and the pathway whose turn it was last, for people who look for an error."""
+        name = self._config.tasks[self._store.task]
+        taken = [pathway for pathway in self._pathways if pathway is not None]
+        if not taken:
+            return name
+        last = self._pathways[self._turn - 1] or taken[-1]
+        return f"{name}, pathway {last.index} {last.genotype.to_array().tolist()}"
+
     def begin_task(self, pathways: Sequence[int] | None = None) -> None:
         """Take up the current task with the genotypes that the coordinator has for this worker.
 

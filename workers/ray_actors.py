@@ -25,14 +25,17 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Coordinator
 from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.errors import UserError
+from pathnet_rl.genotype import Genotype
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import Exchanges, Telemetry
+from pathnet_rl.telemetry import Assignment, Exchanges, Telemetry
+from workers.coordinator import TournamentCoordinator
 from workers.courier import Courier
 from workers.exchange_server import Address, ExchangeClient, ExchangeServer
 from workers.parameter_server import ParameterServer
 from workers.pathway_worker import PathwayWorker
 from workers.ray_cluster import answer
+from workers.ray_metrics import TournamentMetrics
 
 TELL_SECONDS = 1.0
 """How often a courier tells how exchanges go."""
@@ -128,6 +131,7 @@ class WorkerActor:
         import torch
 
         torch.set_num_threads(1)
+        self._index = index
         self._outbox, self._orders = Outbox(), Orders()
         self._worker = PathwayWorker(
             config,
@@ -139,6 +143,10 @@ class WorkerActor:
             self._outbox.append,
         )
 
+    def __repr__(self) -> str:
+        """What ray puts before lines that the process prints, with the process and the node."""
+        return f"worker {self._index}"
+
     def process(self) -> int:
         """The id of the process that this is; another one after a restart."""
         return os.getpid()
@@ -146,19 +154,39 @@ class WorkerActor:
     def run_task(self, orders: Order) -> Iterator[Telemetry]:
         """Work until the current task is over or stopped; yields what the worker tells on the way."""
         self._orders.give(orders)
-        self._worker.begin_task(self._orders.take())
-        while self._worker.working:
-            self._worker.step()
-            if self._orders.new:
-                self._worker.have(self._orders.take())
-            yield from self._outbox.empty()
-        self._worker.end_task()
+        try:
+            self._worker.begin_task(self._orders.take())
+            while self._worker.working:
+                self._worker.step()
+                if self._orders.new:
+                    self._worker.have(self._orders.take())
+                yield from self._outbox.empty()
+            self._worker.end_task()
+        except Exception as error:
+            where = f"worker {self._index} on {ray.util.get_node_ip_address()}"
+            error.add_note(f"{where}, {self._worker.at_work_on}")
+            raise
         yield from self._outbox.empty()
 
     @ray.method(concurrency_group="orders")
     def order(self, order: Order) -> None:
         """Have other pathways after the step that is under way."""
         self._orders.give(order)
+
+
+class CoordinatorActor(TournamentCoordinator):
+    """The tournament coordinator in an actor: it counts tournaments for ray's metrics."""
+
+    def __init__(self, config: RunConfig, arm: Arm) -> None:
+        super().__init__(config, arm)
+        self._metrics = TournamentMetrics(arm, ray.util.get_node_ip_address())
+
+    def compete(
+        self, pathway: int, genotype: Genotype, fitness: float, agent_steps: int
+    ) -> Assignment:
+        """As `TournamentCoordinator.compete`."""
+        self._metrics.held()
+        return super().compete(pathway, genotype, fitness, agent_steps)
 
 
 class ServerActor:

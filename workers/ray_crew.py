@@ -23,16 +23,22 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import Exchanges, Telemetry
-from workers.coordinator import TournamentCoordinator
 from workers.metrics_hub import MetricsHub
 from workers.parameter_server import ParameterServer
-from workers.ray_actors import Order, ServerActor, Waiting, WorkerActor, make_actor
+from workers.ray_actors import (
+    CoordinatorActor,
+    Order,
+    ServerActor,
+    Waiting,
+    WorkerActor,
+    make_actor,
+)
 from workers.ray_cluster import answer
+from workers.ray_metrics import RunMetrics
 from workers.ray_nodes import Node, Nodes
+from workers.restarts import Restarts
 from workers.shares import Shares, spread
 
-MOST_RESTARTS_IN_A_ROW = 5
-"""A worker that dies this often without an agent step in between is a fault, not an accident."""
 GREETING_SECONDS = 0.2
 """Between two attempts to reach a worker that ray is starting again."""
 LOOK_SECONDS = 2.0
@@ -48,15 +54,16 @@ class RayCrew:
 
     def __init__(self, config: RunConfig, arm: Arm, grid: Grid, workers: int | None = None) -> None:
         self._config, self._arm, self._grid, self._wanted = config, arm, grid, workers
-        self.restarts = 0
+        self._restarts = Restarts()
         self.hub = MetricsHub(config, arm)
         self._block = block_path(config, arm)
         self._block.unlink(missing_ok=True)
         self.server = ParameterServer(config, arm, grid, self._block)
         self.store = GridStore.open(self._block, grid, config.learning)
+        self._metrics = RunMetrics(arm)
         self._nodes = Nodes(config, grid, self._block, self._server_name)
         self._roles: dict[str, ActorHandle[Any]] = {}
-        coordinator = self._role("coordinator", TournamentCoordinator, {}, config, arm)
+        coordinator = self._role("coordinator", CoordinatorActor, {}, config, arm)
         self.coordinator = cast("crew.Coordinator", Waiting(coordinator))
         self._workers: dict[int, ActorHandle[Any]] = {}
         self._shares = Shares(config.evolution.population)
@@ -66,7 +73,6 @@ class RayCrew:
         self._processes: dict[int, int] = {}
         self._notes: list[str] = []
         self._looked = time.monotonic()
-        self._fruitless = self._steps_at_restart = 0
 
     def _role(
         self, name: str, role: type[Any], options: dict[str, Any], *arguments: object
@@ -104,6 +110,10 @@ class RayCrew:
                 return False
             self._hear(min(left, LOOK_SECONDS))
 
+    @property
+    def restarts(self) -> int:
+        return self._restarts.count
+
     def notes(self) -> list[str]:
         """What people should know, since this was last asked."""
         told, self._notes = self._notes, []
@@ -111,7 +121,11 @@ class RayCrew:
 
     def exchanges(self) -> Exchanges:
         """What nodes exchanged since this was last asked."""
-        return self._nodes.take_exchanges()
+        task = self._config.tasks[self.store.task]
+        told = self._nodes.take_exchanges()
+        for address, exchanges in told.items():
+            self._metrics.exchanged(address, task, exchanges)
+        return sum(told.values(), Exchanges())
 
     def close(self) -> None:
         for actor in (*self._workers.values(), *self._roles.values()):
@@ -251,7 +265,10 @@ class RayCrew:
     def _listen(self, told: ray.ObjectRefGenerator[Telemetry]) -> None:
         """A worker told something, came to the end of the task, or died on the way."""
         try:
-            self.hub.record(answer(next(told)))
+            telemetry = answer(next(told))
+            self.hub.record(telemetry)
+            address = self._address_of(self._running[told])
+            self._metrics.worked(address, self._config.tasks[telemetry.task], telemetry)
         except StopIteration:
             del self._running[told]
         except RayTaskError:
@@ -269,15 +286,12 @@ class RayCrew:
         time.sleep(GREETING_SECONDS)
         self._greet(number)
 
-    def _note_restart(self, number: int) -> None:
-        self.restarts += 1
+    def _address_of(self, number: int) -> str:
         (address,) = (node.address for node in self._nodes if number in node.workers)
+        return address
+
+    def _note_restart(self, number: int) -> None:
+        address = self._address_of(number)
+        self._metrics.restarted(address, self._config.tasks[self.store.task])
         self._notes.append(f"worker {number} on {address} died and was started again")
-        steps = self.store.agent_steps
-        self._fruitless = self._fruitless + 1 if steps == self._steps_at_restart else 1
-        self._steps_at_restart = steps
-        if self._fruitless > MOST_RESTARTS_IN_A_ROW:
-            raise UserError(
-                f"workers died {self._fruitless} times without an agent step in between; the log of"
-                " one is among ray's in /tmp/ray/session_latest/logs"
-            )
+        self._restarts.note(self.store.agent_steps)

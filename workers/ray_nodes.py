@@ -61,7 +61,7 @@ class Nodes:
         self._slots = 0
         self._arriving: dict[ray.ObjectRef[Any], Node] = {}
         self._telling: dict[ray.ObjectRef[Any], Node] = {}
-        self._exchanges = Exchanges()
+        self._exchanges: dict[str, Exchanges] = {}
         self.look()
         self.home = self._nodes[self._identity]
         self.home.block, self.home.ready = block, True
@@ -139,7 +139,7 @@ class Nodes:
         if arrived:
             node.block, node.ready = said, True
             return node
-        self._exchanges += said
+        self._count(node, said)
         return None
 
     def begin_task(self) -> None:
@@ -151,17 +151,21 @@ class Nodes:
 
     def end_task(self) -> None:
         """Let the server have all that nodes did. Their workers have ended."""
-        ending = [node.courier.end_task.remote() for node in self if node.courier and node.ready]
-        reference: ray.ObjectRef[Exchanges]
-        for reference in ending:
+        ending: list[tuple[Node, ray.ObjectRef[Exchanges]]] = [
+            (node, node.courier.end_task.remote()) for node in self if node.courier and node.ready
+        ]
+        for node, reference in ending:
             # What a node that is gone had not told is lost.
             with contextlib.suppress(RayError):
-                self._exchanges += answer(reference)
+                self._count(node, answer(reference))
         self._telling = {}
 
-    def take_exchanges(self) -> Exchanges:
-        """The figures of all nodes since they were last taken."""
-        taken, self._exchanges = self._exchanges, Exchanges()
+    def _count(self, node: Node, exchanges: Exchanges) -> None:
+        self._exchanges[node.address] = self._exchanges.get(node.address, Exchanges()) + exchanges
+
+    def take_exchanges(self) -> dict[str, Exchanges]:
+        """The figures since they were last taken, by the nodes' addresses."""
+        taken, self._exchanges = self._exchanges, {}
         return taken
 
     def close(self) -> None:

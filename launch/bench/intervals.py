@@ -1,7 +1,7 @@
 """What the interval between two exchanges does to learning: a task on one node, and on several.
 
-Nodes are simulated on this machine, one worker each. Every run is an ordinary one, in runs/intervals/, and what is
-finished there is not learned again. Seeds take turns, so that a machine that becomes slower does so for all.
+Nodes are simulated on this machine, one worker each. Every run is an ordinary one, in runs/intervals/, and
+what is finished there is not learned again. Settings take turns: a machine that becomes slower does so for all.
 """
 
 from __future__ import annotations
