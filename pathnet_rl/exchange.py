@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pathnet_rl.genotype import ActiveModules
@@ -21,6 +22,7 @@ from pathnet_rl.store import GridStore, StaleTaskError
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
+Bits = NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Changes:
         agent_steps, updates: of the node in this task so far.
         versions: [rows of the grid], how many pushes of everybody the node knew of each.
         rows: [n], which changed. pushes: [n], of the node in this task so far. since: [n], of this exchange.
-        decays: [n], a. differences: d. remainders: b.
+        decays: [n], a. differences: d. remainders: b. Both float32, or as bits of bfloat16 (uint16).
         exact_parameters, exact_squares: where d and b, being rounded, miss the node's numbers, and those.
     """
 
@@ -47,8 +49,8 @@ class Changes:
     pushes: Integers
     since: Integers
     decays: Floats
-    differences: Floats
-    remainders: Floats
+    differences: Floats | Bits
+    remainders: Floats | Bits
     exact_parameters: tuple[Integers, Floats]
     exact_squares: tuple[Integers, Floats]
 
@@ -102,6 +104,20 @@ def mapped(squares: Floats, decay: np.float32 | Floats, remainder: Floats) -> Fl
     return found
 
 
+def narrowed(numbers: Floats) -> Bits:
+    """The bits of the nearest bfloat16: half the bytes, and three digits."""
+    found: Bits = torch.from_numpy(numbers).bfloat16().view(torch.uint16).numpy()
+    return found
+
+
+def widened(numbers: Floats | Bits) -> Floats:
+    """As float32, whatever they are."""
+    if numbers.dtype == np.float32:
+        return numbers.astype(np.float32, copy=False)
+    found: Floats = torch.from_numpy(numbers).view(torch.bfloat16).float().numpy()
+    return found
+
+
 def missed(wanted: Floats, found: Floats) -> tuple[Integers, Floats]:
     """Where numbers differ, and what they should be."""
     (places,) = np.nonzero(wanted != found)
@@ -148,8 +164,8 @@ def _apply(store: GridStore, changes: Changes, number: int, part: slice) -> None
     row = int(changes.rows[number])
     parameters, squares = store.row(row)
     nobody_else = store.pushes(row) == changes.versions[row]
-    parameters += changes.differences[part]
-    squares[:] = mapped(squares, changes.decays[number], changes.remainders[part])
+    parameters += widened(changes.differences[part])
+    squares[:] = mapped(squares, changes.decays[number], widened(changes.remainders[part]))
     if nobody_else:
         for block, (places, numbers) in (
             (parameters, changes.exact_parameters), (squares, changes.exact_squares),

@@ -8,6 +8,7 @@ does not apply it twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,8 @@ from pathnet_rl.exchange import (
     flat,
     mapped,
     missed,
+    narrowed,
+    widened,
 )
 from pathnet_rl.grid import Grid
 from pathnet_rl.optimizer import RMSPropStep, shared_rmsprop
@@ -38,10 +41,18 @@ class Replica:
     """The block of a node at `path`, and how it is kept in step. One process, the courier, has one.
 
     A new one holds zeros until `load`; at a path where a loaded one lies it goes on with that.
+
+    Args:
+        narrow: tell differences as bfloat16. What that leaves out is told when the row is told next.
     """
 
     def __init__(
-        self, path: Path, grid: Grid, learning: LearningConfig, step: RMSPropStep = shared_rmsprop
+        self,
+        path: Path,
+        grid: Grid,
+        learning: LearningConfig,
+        step: RMSPropStep = shared_rmsprop,
+        narrow: bool = False,
     ) -> None:
         memory = path.with_suffix(COURIER_SUFFIX)
         if not (memory.exists() and path.exists()):
@@ -58,7 +69,7 @@ class Replica:
         self._versions, self._base_pushes, self._sent_pushes = numbers[_HEADER:].reshape(3, rows)
         floats = mapped_file[8 * integers :].view(np.float32).reshape(2, 2, grid.size)
         self._base, self._sent = floats
-        self._memory, self._alpha = memory, learning.rmsprop_decay
+        self._memory, self._alpha, self._narrow = memory, learning.rmsprop_decay, narrow
 
     @property
     def loaded(self) -> bool:
@@ -92,8 +103,7 @@ class Replica:
         told = set(news.rows.tolist())
         for row in np.flatnonzero(self._sent_pushes != self._base_pushes).tolist():
             if row not in told:
-                place = self.store.grid.rows[row]
-                self._base[:, place] = self._sent[:, place]
+                self._base[:, self.store.grid.rows[row]] = self._as_server_has_it(row)
                 self._know(row, self._versions[row] + self._since(row))
         self._take_over(news)
         self._header[_SENDING] = 0
@@ -128,8 +138,8 @@ class Replica:
             for numbers in (self._base, self._sent)
         )
         decay = np.repeat(decays, [place.stop - place.start for place in places])
-        differences = sent[0] - base[0]
-        remainders = sent[1] - decay * base[1]
+        differences, remainders = self._map(base, sent, decay)
+        nothing = np.empty(0, np.int64), np.empty(0, np.float32)
         return Changes(
             int(self._header[_SLOT]),
             store.task,
@@ -140,11 +150,37 @@ class Replica:
             self._sent_pushes[rows],
             since,
             decays,
-            differences,
-            remainders,
-            missed(sent[0], base[0] + differences),
-            missed(sent[1], mapped(base[1], decay, remainders)),
+            narrowed(differences) if self._narrow else differences,
+            narrowed(remainders) if self._narrow else remainders,
+            nothing if self._narrow else missed(sent[0], base[0] + differences),
+            nothing if self._narrow else missed(sent[1], mapped(base[1], decay, remainders)),
         )
+
+    def _map(
+        self,
+        base: Sequence[Floats] | Floats,
+        sent: Sequence[Floats] | Floats,
+        decay: np.float32 | Floats,
+    ) -> tuple[Floats, Floats]:
+        """What makes the base what was sent, as far as it is told."""
+        differences: Floats = sent[0] - base[0]
+        remainders: Floats = sent[1] - decay * base[1]
+        if self._narrow:
+            return widened(narrowed(differences)), widened(narrowed(remainders))
+        return differences, remainders
+
+    def _as_server_has_it(self, row: int) -> Floats:
+        """A row's base and what was sent of it, [2, size]: what the server has, if nobody else changed it."""
+        place = self.store.grid.rows[row]
+        base, sent = self._base[:, place], self._sent[:, place]
+        since = self._since(row)
+        if not since:
+            return base
+        if not self._narrow:
+            return sent
+        decay = decay_of(self._alpha, since)
+        differences, remainders = self._map(base, sent, decay)
+        return np.stack([base[0] + differences, mapped(base[1], decay, remainders)])
 
     def _take_over(self, news: News) -> None:
         end = 0
@@ -157,12 +193,11 @@ class Replica:
 
     def _take_row(self, row: int, told: tuple[Floats, Floats], version: int) -> None:
         place = self.store.grid.rows[row]
-        was_sent = self._sent_pushes[row] != self._base_pushes[row]
-        known = (self._sent if was_sent else self._base)[:, place]
+        known = self._as_server_has_it(row)
         with self.store.locks.held(row):
             parameters, squares = self.store.row(row)
             meanwhile = self.store.pushes(row) - int(self._sent_pushes[row])
-            if meanwhile:
+            if meanwhile or self._narrow:
                 decay = decay_of(self._alpha, meanwhile)
                 parameters += told[0] - known[0]
                 squares[:] = mapped(told[1] - known[1], decay, squares)

@@ -35,7 +35,8 @@ class Courier:
         self.path = path
         remove_leftovers(path.parent)
         self._interval, self._server = config.exchange_seconds, server
-        self._replica = Replica(path, grid, config.learning, rmsprop_step(config))
+        narrow = config.exchange_precision == "bfloat16"
+        self._replica = Replica(path, grid, config.learning, rmsprop_step(config), narrow)
         store = self._replica.store
         self._others = store.updates - store.counted_here()[1]
         self._told = Exchanges()

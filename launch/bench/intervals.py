@@ -1,7 +1,7 @@
 """What the interval between two exchanges does to learning: a task on one node, and on several.
 
 Nodes are simulated on this machine, one worker each. Every run is an ordinary one, in runs/intervals/, and
-what is finished there is not learned again. Settings take turns: a machine that becomes slower does so for all.
+what is finished there is not learned again. Settings take turns: a machine that slows down does so for all.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -37,6 +38,8 @@ class Options:
     """Nodes of one worker each; the control has as many workers on one node."""
     intervals: tuple[float, ...] = (0.05, 0.2, 1.0, 5.0)
     """Seconds between two exchanges."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of what nodes tell."""
     seeds: int = 3
     """Runs a setting."""
     folder: Path = Path("runs/intervals")
@@ -80,6 +83,7 @@ def main() -> None:
 def name_of(options: Options, setting: float, seed: int) -> str:
     """The run's name."""
     where = f"{options.nodes}-nodes-{setting:g}" if setting else "1-node"
+    where += "-bfloat16" if setting and options.precision == "bfloat16" else ""
     return f"{options.task.replace('/', '-')}-{options.agent_steps}-{where}-seed-{seed}"
 
 
@@ -106,6 +110,7 @@ def measure(options: Options, setting: float, seed: int) -> tuple[float, float]:
                     "--agent-steps", str(options.agent_steps), "--arms", "pathnet", "--workers",
                     str(options.nodes), "--report-seconds", "1",
                     *(["--exchange-seconds", str(setting)] if setting else []),
+                    "--exchange-precision", options.precision,
                 ],
                 env={**os.environ, "RAY_ADDRESS": cluster.address},
                 capture_output=True, text=True, check=False,
