@@ -2,42 +2,59 @@
 
 PYTHON ?= python3
 ARGS ?=
+# The job server of a ray cluster, such as http://head:8265: runs are then submitted to it.
+ADDRESS ?= $(RAY_API_SERVER_ADDRESS)
+LOGDIR ?= $(or $(PATHNET_RL_FOLDER),runs)
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 CODE := pathnet_rl workers launch tests
 
+ON_CLUSTER := RAY_API_SERVER_ADDRESS='$(ADDRESS)' $(BIN)/python -m
+RUN := $(if $(ADDRESS),$(ON_CLUSTER) launch.submit $(SUBMIT),$(BIN)/python -m)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare pong test lint format bench tensorboard picture report clean
+.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare pong jobs logs stop test lint format bench tensorboard picture \
+  report clean
 
 help: ## List the targets
 	@echo "PathNet on A3C. Targets:"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "Options are passed on with ARGS: make atari-transfer ARGS='--seed 1 --name seed-1'"
+	@echo "On a ray cluster, as a job: make atari-transfer ADDRESS=http://head:8265 (README, On a cluster)"
 	@echo "Another Python (3.11 or newer): make setup PYTHON=python3.12"
 
 setup: $(STAMP) ## Create .venv and install the tested versions (done once)
 
 atari-transfer: $(STAMP) ## Learn one Atari game, freeze its best pathway, go on to the next
-	$(BIN)/python -m launch.train laptop $(ARGS)
+	$(RUN) launch.train laptop $(ARGS)
 
 cartpole: $(STAMP) ## Learn CartPole twice: a small run for trying things out
-	$(BIN)/python -m launch.train cartpole $(ARGS)
+	$(RUN) launch.train cartpole $(ARGS)
 
 mnist: $(STAMP) ## Serial PathNet on pairs of MNIST digits, beside its controls
-	$(BIN)/python -m launch.supervised mnist $(ARGS)
+	$(RUN) launch.supervised mnist $(ARGS)
 
 cifar-svhn: $(STAMP) ## Serial PathNet on CIFAR-10 and SVHN, beside its controls
-	$(BIN)/python -m launch.supervised cifar-svhn $(ARGS)
+	$(RUN) launch.supervised cifar-svhn $(ARGS)
 
 compare: $(STAMP) ## Compare arms: pairs of games x seeds x settings, many runs side by side
-	$(BIN)/python -m launch.compare $(or $(PRESET),laptop) $(ARGS)
+	$(RUN) launch.compare $(or $(PRESET),laptop) $(ARGS)
 
 pong: $(STAMP) ## Learn Pong from scratch with 64 pathways (half an hour on 2 cores)
-	$(BIN)/python -m launch.train pong $(ARGS)
+	$(RUN) launch.train pong $(ARGS)
+
+jobs: $(STAMP) ## List the jobs of the cluster at ADDRESS
+	$(ON_CLUSTER) launch.jobs list
+
+logs: $(STAMP) ## Follow what a job prints: make logs JOB=...
+	$(ON_CLUSTER) launch.jobs follow $(JOB)
+
+stop: $(STAMP) ## Let a job save and stop: make stop JOB=...
+	$(ON_CLUSTER) launch.jobs stop $(JOB)
 
 test: lint ## Lint, check types and run the tests
 	$(BIN)/python -m pytest $(ARGS)
@@ -54,8 +71,11 @@ format: $(STAMP) ## Format the code and sort its imports
 bench: $(STAMP) ## Measure agent steps per CPU-second beside the bare environments
 	$(BIN)/python -m launch.bench $(ARGS)
 
-tensorboard: $(STAMP) ## Open TensorBoard on runs/
-	$(BIN)/tensorboard --logdir runs $(ARGS)
+# A file system that remembered what lies in a bucket would never show anything new.
+tensorboard: export FSSPEC_S3 := {"use_listings_cache": false}
+tensorboard: export FSSPEC_GS := {"use_listings_cache": false}
+tensorboard: $(STAMP) ## Open TensorBoard on PATHNET_RL_FOLDER (else runs/), or on LOGDIR=
+	$(BIN)/tensorboard --logdir $(LOGDIR) $(ARGS)
 
 picture: $(STAMP) ## Draw the grid of a run: make picture ARGS=runs/laptop
 	$(BIN)/python -m launch.picture $(ARGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 import tyro
@@ -34,13 +34,17 @@ def _layers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
 
 
 def from_presets(
-    presets: Mapping[str, tuple[str, Configuration]], program: str, description: str | None
+    presets: Mapping[str, tuple[str, Configuration]],
+    program: str,
+    description: str | None,
+    arguments: Sequence[str] | None = None,
 ) -> Configuration:
-    """The preset that the command line names, with the options that override it."""
+    """The preset that the command line (or `arguments`) names, with the options that override it."""
     return tyro.extras.overridable_config_cli(
         dict(presets),
         prog=program,
         description=description,
+        args=arguments,
         config=(tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues),
         registry=_REGISTRY,
     )
@@ -51,8 +55,17 @@ def to_go_on(program: str) -> str:
     return shlex.join([sys.executable, "-m", program, *sys.argv[1:]])
 
 
-def from_options(kind: type[Configuration], program: str, description: str | None) -> Configuration:
+def from_options(
+    kind: type[Configuration],
+    program: str,
+    description: str | None,
+    arguments: Sequence[str] | None = None,
+) -> Configuration:
     """The options of a command without presets."""
     return tyro.cli(
-        kind, prog=program, description=description, config=(tyro.conf.EnumChoicesFromValues,)
+        kind,
+        prog=program,
+        description=description,
+        args=arguments,
+        config=(tyro.conf.EnumChoicesFromValues,),
     )

@@ -245,17 +245,33 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:,.2f}"
 
 
-def main() -> None:
-    """The command line: `python -m launch.compare PRESET [options]`."""
-    console = terminal()
+def read(arguments: Sequence[str] | None = None) -> Comparison:
+    """The comparison that a command line describes."""
     presets = {
         # A comparison's folder holds folders of runs, and is not that of the preset's own run.
         name: (text, Options(base=run.model_copy(update={"name": f"compare-{name}"})))
         for name, (text, run) in PRESETS.items()
     }
+    options = from_presets(presets, PROGRAM, __doc__, arguments)
+    return Comparison.model_validate(options.model_dump(mode="json"))
+
+
+def place_of(arguments: Sequence[str]) -> tuple[str, str]:
+    """The folder and the name of the comparison that a command line describes.
+
+    Raises:
+        UserError: it cannot be run.
+    """
+    comparison = read(arguments)
+    check_tasks(comparison)
+    return comparison.base.folder, comparison.base.name
+
+
+def main() -> None:
+    """The command line: `python -m launch.compare PRESET [options]`."""
+    console = terminal()
     try:
-        options = from_presets(presets, PROGRAM, __doc__)
-        compare(Comparison.model_validate(options.model_dump(mode="json")), console)
+        compare(read(), console)
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:

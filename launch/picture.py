@@ -18,6 +18,8 @@ from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import Genotype
 from pathnet_rl.pictures import draw_grid
+from pathnet_rl.places import is_url
+from pathnet_rl.remote import at_hand
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.tournament import UNEVALUATED, fittest
 
@@ -26,10 +28,10 @@ from pathnet_rl.tournament import UNEVALUATED, fittest
 class Options:
     """What to draw, and where the picture goes."""
 
-    run: tyro.conf.Positional[Path]
-    """The run folder, such as runs/laptop."""
+    run: tyro.conf.Positional[str | Path]
+    """The run folder, such as runs/laptop or s3://bucket/runs/laptop."""
     output: Path | None = None
-    """The file to write; grid_<arm>.png in the run folder when not given."""
+    """The file to write; grid_<arm>.png in the run folder when not given (here, for a URL)."""
     arm: Arm = Arm.PATHNET
     """Which arm of the run."""
 
@@ -40,8 +42,9 @@ def draw(options: Options) -> Path:
     Raises:
         UserError: no such run or arm, or the file cannot be written.
     """
-    folder = RunFolder.existing(options.run)
-    _, state = folder.saved(options.arm)
+    with at_hand(options.run) as run:
+        folder = RunFolder.existing(run)
+        _, state = folder.saved(options.arm)
     population = [Genotype.from_array(genes) for genes in state["coordinator"]["population"]]
     fitness = np.array([UNEVALUATED if f is None else f for f in state["coordinator"]["fitness"]])
     best = population[fittest(fitness)] if np.isfinite(fitness).any() else None
@@ -52,7 +55,8 @@ def draw(options: Options) -> Path:
         f" of task {store['task'] + 1}, {short_name(folder.config.tasks[store['task']])}"
     )
     figure = draw_grid(population, len(grid.layers), grid.modules, frozen, best, title)
-    output = options.output or folder.path / f"grid_{options.arm.value}.png"
+    beside = Path() if is_url(str(options.run)) else folder.path
+    output = options.output or beside / f"grid_{options.arm.value}.png"
     try:
         figure.savefig(output, dpi=160)
     except OSError as error:

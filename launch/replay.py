@@ -17,6 +17,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.config import ReplayConfig, RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
+from pathnet_rl.remote import at_hand
 from pathnet_rl.replay import greedy_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore
@@ -27,8 +28,8 @@ from pathnet_rl.telemetry import TaskResult
 class Options:
     """What to play."""
 
-    run: tyro.conf.Positional[Path]
-    """The run folder, such as runs/laptop."""
+    run: tyro.conf.Positional[str | Path]
+    """The run folder, such as runs/laptop or s3://bucket/runs/laptop."""
     task: int = 1
     """Which of its tasks, from 1."""
     arm: Arm = Arm.PATHNET
@@ -53,9 +54,10 @@ def replay(options: Options, console: Console) -> None:
     """
     if options.seed < 0 or options.episodes < 1 or options.most_steps < 1:
         raise UserError("--seed must be at least 0, --episodes and --most-steps at least 1")
-    folder = RunFolder.existing(options.run)
-    config = folder.config
-    tensors, state = folder.saved(options.arm)
+    with at_hand(options.run) as run:
+        folder = RunFolder.existing(run)
+        config = folder.config
+        tensors, state = folder.saved(options.arm)
     results = {r["finished"]["task"] + 1: TaskResult.from_state(r) for r in state["results"]}
     if options.task not in results:
         finished = ", ".join(str(task) for task in results) or "none"

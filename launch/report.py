@@ -6,6 +6,7 @@ gets report.html, which needs nothing beside itself, the pictures as PNG and the
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,16 @@ from launch.command_line import from_options
 from launch.display import terminal
 from pathnet_rl.errors import UserError
 from pathnet_rl.evidence.report import Written, write_report
+from pathnet_rl.places import is_url
+from pathnet_rl.remote import at_hand
 
 
 @dataclass(frozen=True)
 class Options:
     """What to report on, and where the report goes."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, or folders that hold them, such as runs."""
+    runs: tyro.conf.Positional[tuple[str | Path, ...]]
+    """Run folders, or folders that hold them, such as runs or s3://bucket/runs."""
     output: Path = Path("report")
     """The folder to write; what an earlier report left there is replaced."""
     random_episodes: int = 20
@@ -40,7 +43,15 @@ def report(options: Options) -> Written:
         raise UserError("name the run folders to report on, such as runs")
     if options.random_episodes < 0:
         raise UserError("random_episodes must be at least 0")
-    return write_report(options.runs, options.output, options.random_episodes)
+    with contextlib.ExitStack() as open_copies:
+        runs = {run: open_copies.enter_context(at_hand(run)) for run in options.runs}
+
+        def shown(text: str) -> str:
+            for place, copy in runs.items():
+                text = text.replace(str(copy), str(place)) if is_url(str(place)) else text
+            return text
+
+        return write_report(list(runs.values()), options.output, options.random_episodes, shown)
 
 
 def main() -> None:

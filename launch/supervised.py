@@ -41,7 +41,7 @@ def run(experiment: Experiment, console: Console) -> None:
     """
     sequences = _runnable(experiment, console)
     folder = ExperimentFolder(experiment)
-    resumed = folder.open()
+    resumed = folder.open(lambda line: console.print(line, soft_wrap=True))
     try:
         jobs = list(missing_jobs(experiment, sequences, folder))
         if jobs:
@@ -49,17 +49,20 @@ def run(experiment: Experiment, console: Console) -> None:
                 folder.note_resumption()
             _work(experiment, folder, jobs, console)
         else:
-            console.print(f"{folder.path} is finished: nothing is left to do.")
+            console.print(f"{folder.where} is finished: nothing is left to do.", soft_wrap=True)
         results = folder.everything()
         limit, threshold = experiment.learning.generations, experiment.learning.threshold
         summaries = summarise(results, [control.value for control in CONTROLS], threshold is None)
         files = write_report(folder.path, results, summaries, limit, threshold)
+        folder.upload()
+    except UserError as error:
+        raise UserError(folder.shown(error)) from error
     finally:
         folder.close()
     print_summary(console, summaries)
     console.print("\nLook at:")
     for path in files:
-        console.print(f"  {path}", soft_wrap=True)
+        console.print(f"  {folder.shown(path)}", soft_wrap=True)
 
 
 def _runnable(experiment: Experiment, console: Console) -> list[str]:
@@ -121,6 +124,7 @@ def _work(
         bar = progress.add_task("seeds", total=sum(len(job.seeds) for job in jobs))
         for done in finished:
             folder.append(done.results)
+            folder.upload()
             generations = sum(r.generations + r.first_generations for r in done.results)
             all_seconds += done.seconds
             all_generations += generations
@@ -177,11 +181,22 @@ def print_summary(console: Console, summaries: list[ArmSummary]) -> None:
     console.print(table)
 
 
+def read(arguments: Sequence[str] | None = None) -> Experiment:
+    """The experiment that a command line describes."""
+    return from_presets(SUPERVISED_PRESETS, "python -m launch.supervised", __doc__, arguments)
+
+
+def place_of(arguments: Sequence[str]) -> tuple[str, str]:
+    """The folder and the name of the experiment that a command line describes."""
+    experiment = read(arguments)
+    return experiment.folder, experiment.name
+
+
 def main() -> None:
     """The command line: `python -m launch.supervised mnist|cifar-svhn [options]`."""
     console = terminal()
     try:
-        run(from_presets(SUPERVISED_PRESETS, "python -m launch.supervised", __doc__), console)
+        run(read(), console)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -8,7 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
+
+if not __package__:
+    # Executed by its path, as `ray submit` does: its own folder is no place to import from.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
 from rich.console import Console
@@ -64,7 +70,7 @@ def train(config: RunConfig, console: Console) -> None:
     grid = build_grid(config)
     engine.check_fit(config, grid)
     folder = RunFolder(config)
-    resumed = folder.open()
+    resumed = folder.open(lambda line: console.print(line, soft_wrap=True))
     try:
         results = _finished(config, folder)
         if results is None:
@@ -72,23 +78,29 @@ def train(config: RunConfig, console: Console) -> None:
             stop.listen()
             if resumed:
                 folder.note_resumption()
-                console.print(f"Going on with {folder.path}", soft_wrap=True)
+                console.print(f"Going on with {folder.where}", soft_wrap=True)
             with Display(console) as display:
-                make_crew = _CrewMaker(config, grid)
+                make_crew = _CrewMaker(config, grid, stop)
                 results = run(config, folder, make_crew, display, lambda: stop.requested)
         else:
-            line = f"{folder.path} is finished: nothing is left to do."
+            line = f"{folder.where} is finished: nothing is left to do."
             console.print(line, soft_wrap=True)
         summaries = summarise(config, folder, results)
         files = write_report(config, folder, summaries)
+        folder.upload()
         print_summary(console, config, summaries)
         console.print("\nLook at:")
         for path in (*files, folder.returns, folder.path / "checkpoints"):
-            console.print(f"  {path}", soft_wrap=True)
+            console.print(f"  {folder.shown(path)}", soft_wrap=True)
         console.print(
-            f"  TensorBoard: tensorboard --logdir {folder.path / 'tensorboard'}",
+            f"  TensorBoard: tensorboard --logdir {folder.shown(folder.path / 'tensorboard')}",
             soft_wrap=True,
         )
+    except Interrupted:
+        folder.upload()  # The last rows and points, too.
+        raise
+    except UserError as error:
+        raise UserError(folder.shown(error)) from error
     finally:
         folder.close()
 
@@ -102,8 +114,8 @@ def _finished(config: RunConfig, folder: RunFolder) -> dict[Arm, list[TaskResult
 class _CrewMaker:
     """Makes each arm's crew; starts ray when the first one is wanted."""
 
-    def __init__(self, config: RunConfig, grid: Grid) -> None:
-        self._config, self._grid = config, grid
+    def __init__(self, config: RunConfig, grid: Grid, stop: StopSignal) -> None:
+        self._config, self._grid, self._stop = config, grid, stop
         self._connected = False
 
     def __call__(self, arm: Arm) -> Crew:
@@ -117,6 +129,7 @@ class _CrewMaker:
         if not self._connected:
             connect(self._config)
             self._connected = True
+            self._stop.listen()  # Ray has taken SIGTERM over, to exit at once.
         return RayCrew(self._config, arm, self._grid, self._config.workers)
 
 
@@ -158,11 +171,27 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:,.2f}"
 
 
+def read(arguments: Sequence[str] | None = None) -> RunConfig:
+    """The run that a command line describes."""
+    return from_presets(PRESETS, "python -m launch.train", __doc__, arguments)
+
+
+def place_of(arguments: Sequence[str]) -> tuple[str, str]:
+    """The folder and the name of the run that a command line describes.
+
+    Raises:
+        UserError: it cannot be run.
+    """
+    config = read(arguments)
+    engine.check_fit(config, build_grid(config))
+    return config.folder, config.name
+
+
 def main() -> None:
     """The command line: `python -m launch.train PRESET [options]`."""
     console = terminal()
     try:
-        train(from_presets(PRESETS, "python -m launch.train", __doc__), console)
+        train(read(), console)
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:

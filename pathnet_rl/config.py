@@ -14,6 +14,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.hyperparameters import Hyperparameter
 from pathnet_rl.lineages import LineagesConfig
 from pathnet_rl.modules import ATARI_LAYERS, CustomModule, Module, from_text
+from pathnet_rl.places import Place, default_place
 from pathnet_rl.settings import Settings
 
 Protocol = Literal["dqn", "machado"]
@@ -174,8 +175,9 @@ class RunConfig(Settings):
     checkpoints_kept: int = Field(3, ge=1)
     report_seconds: float = Field(10.0, gt=0.0)
     """Seconds between two reports to TensorBoard."""
-    folder: str = "runs"
-    """Where run folders are made."""
+    folder: Place = Field(default_factory=default_place)
+    """Where run folders are made: a path, or a URL such as s3://bucket/prefix. PATHNET_RL_FOLDER, if that is
+    set."""
     engine: Literal["auto", "compiled", "torch"] = "auto"
     """What computes with weights: compiled (the fast one: convolutions and linear modules, on the CPU), or
     torch (the plain one: any module, any device). auto is compiled wherever that can do it."""

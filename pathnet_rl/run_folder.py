@@ -21,6 +21,8 @@ from pathnet_rl import checkpoint
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import MAY_CHANGE, RunConfig
 from pathnet_rl.errors import UserError
+from pathnet_rl.mirror import Mirror, Say
+from pathnet_rl.places import check_outlives_job, in_job, is_url
 from pathnet_rl.provenance import provenance, read_starts
 from pathnet_rl.settings import Settings, differences
 
@@ -44,29 +46,55 @@ def _read_config(kind: type[Kind], folder: Path, otherwise: str) -> Kind:
 
 
 class Folder(ABC, Generic[Kind]):
-    """A run's files. Hold it open while the run is at work: it keeps a second process out."""
+    """A run's files. Hold it open while the run is at work: it keeps a second process out.
+
+    Of a run at a URL `path` is a copy on this machine, and `upload` makes the URL what the copy is.
+    """
 
     may_change: ClassVar[frozenset[str]]
     """Fields of the configuration with which it is still the same run."""
 
     def __init__(self, config: Kind, folder: str, name: str) -> None:
-        self.config, self.path = config, Path(folder) / name
+        self.config, self._place = config, folder
+        self._mirror = Mirror(f"{folder}/{name}") if is_url(folder) else None
+        self.path = Path(folder) / name if self._mirror is None else self._mirror.copy
         self._lock: IO[str] | None = None
 
     @abstractmethod
     def anything_learned(self) -> bool:
         """Whether something would be lost if the run began anew."""
 
-    def open(self) -> bool:
+    @property
+    def where(self) -> str:
+        """Where people find it: its path, or its URL."""
+        return str(self.path) if self._mirror is None else self._mirror.url
+
+    def shown(self, text: object) -> str:
+        """A path in the folder, or a text with such paths, as people find them."""
+        return str(text).replace(str(self.path), self.where)
+
+    def open(self, say: Say | None = None) -> bool:
         """Create the folder, or find that it holds the same run; True if there is one to resume.
 
+        Args:
+            say: told why it takes long.
+
         Raises:
-            UserError: it cannot be written, is in use, half-written, or holds another run.
+            UserError: it cannot be written, is in use, half-written, or holds another run; or it would be
+                lost with the ray job that this is.
         """
+        if in_job():
+            check_outlives_job(self._place)
         try:
-            existed = self.path.is_dir() and any(
-                entry.name != ".lock" for entry in self.path.iterdir()
-            )
+            return self._open(say or str)
+        except UserError as error:
+            self.close()
+            raise UserError(self.shown(error)) from error
+
+    def _open(self, say: Say) -> bool:
+        try:
+            if self._mirror is not None:
+                self._mirror.prepare()
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("w")
         except OSError as error:
@@ -77,7 +105,15 @@ class Folder(ABC, Generic[Kind]):
             raise UserError(
                 f"another process is working in {self.path}; wait for it or choose another --name"
             ) from error
-        if not existed:
+        if self._mirror is not None:
+            self._mirror.open(say)
+        resumed = self._find()
+        self.upload()
+        return resumed
+
+    def _find(self) -> bool:
+        """What lies in the folder is this run (True), or nothing that would be lost if it began anew."""
+        if all(entry.name == ".lock" for entry in self.path.iterdir()):
             return self._begin()
         old = _read_config(
             type(self.config),
@@ -115,11 +151,24 @@ class Folder(ABC, Generic[Kind]):
         path = self.path / "provenance.json"
         checkpoint.write_json(path, [*read_starts(path), provenance()])
 
+    def upload(self) -> None:
+        """Make the run's URL, if it has one, what its folder is.
+
+        Raises:
+            UserError: it cannot be written, or another process has taken over.
+        """
+        if self._mirror is not None:
+            self._mirror.upload()
+
     def close(self) -> None:
         """Let another process in."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        try:
+            if self._mirror is not None:
+                self._mirror.close()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
 
 
 class RunFolder(Folder[RunConfig]):
@@ -159,7 +208,9 @@ class RunFolder(Folder[RunConfig]):
     ) -> Path:
         """Save an arm's checkpoint; later names must sort after earlier ones."""
         keep = self.config.checkpoints_kept
-        return checkpoint.save(self.checkpoints(arm), name, tensors, state, keep)
+        saved = checkpoint.save(self.checkpoints(arm), name, tensors, state, keep)
+        self.upload()
+        return saved
 
     def latest(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """An arm's newest checkpoint, or None before the first."""

@@ -104,3 +104,15 @@ def test_differences_name_the_field_and_both_values(tmp_path: Path) -> None:
     old = tiny_config(tmp_path)
     new = tiny_config(tmp_path, evolution=old.evolution.model_copy(update={"rivals": 3}), workers=3)
     assert differences(old, new, MAY_CHANGE) == ["evolution.rivals: was 2, is now 3"]
+
+
+def test_a_file_url_is_the_path_it_names_and_the_default_is_the_environment_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert RunConfig(folder="file:///shared/runs").folder == "/shared/runs"
+    assert RunConfig(folder="s3://bucket/runs/").folder == "s3://bucket/runs"
+    monkeypatch.delenv("PATHNET_RL_FOLDER", raising=False)
+    assert RunConfig().folder == "runs"
+    monkeypatch.setenv("PATHNET_RL_FOLDER", "/shared/runs")
+    assert RunConfig().folder == "/shared/runs"
+    assert RunConfig(folder="runs").folder == "runs"

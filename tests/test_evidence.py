@@ -78,7 +78,7 @@ def test_settings_are_numbered_where_labels_would_be_long(tmp_path: Path) -> Non
 def test_a_seed_that_comes_twice_counts_once_and_is_named(tmp_path: Path) -> None:
     records, _ = read_runs([make_run(tmp_path, "a", LEVELS), make_run(tmp_path, "b", LEVELS)])
     (group,), repeated = grouped(records)
-    assert [record.folder.name for record in group.records[Arm.PATHNET].values()] == ["a"]
+    assert [Path(record.folder).name for record in group.records[Arm.PATHNET].values()] == ["a"]
     (line,) = (str(each) for each in repeated)
     assert line.startswith(f"not included: {tmp_path}/b, arms pathnet, independent: seed 0 with")
     assert line.endswith(f" is in {tmp_path}/a already")
@@ -95,7 +95,7 @@ def test_a_folder_of_run_folders_stands_for_all_of_them(tmp_path: Path) -> None:
     make_run(tmp_path / "pair" / "setting", "seed-1", LEVELS, seed=1)
     (tmp_path / "config.json").write_text('{"pairs": 1}')
     records, left_out = read_runs([tmp_path, tmp_path / "pair" / "setting" / "seed-1"])
-    assert [(record.folder.name, record.arm) for record in records] == [
+    assert [(Path(record.folder).name, record.arm) for record in records] == [
         (f"seed-{seed}", arm) for seed in (0, 1) for arm in LEVELS
     ]
     assert left_out == []

@@ -21,6 +21,8 @@ from pathnet_rl.config import MAY_CHANGE, RunConfig
 from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
+from pathnet_rl.mirror import Say
+from pathnet_rl.places import is_url
 from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.run_folder import Folder, RunFolder
 from pathnet_rl.settings import Settings
@@ -61,6 +63,11 @@ class Comparison(Settings):
         if self.base.seed:
             raise UserError(
                 "a comparison has many seeds: give --first-seed and --seeds, not --seed"
+            )
+        if is_url(self.base.folder):
+            raise UserError(
+                "the runs of a comparison share a disk: give --folder as a path (on a cluster one that all"
+                f" nodes share), not {self.base.folder}"
             )
         if self.base.device != "cpu":
             raise UserError("the runs of a comparison learn on a CPU each; leave out --device")
@@ -243,12 +250,12 @@ class MemberFolder(RunFolder):
 
     may_change = RunFolder.may_change | {"arms"}
 
-    def open(self) -> bool:
+    def open(self, say: Say | None = None) -> bool:
         """As any run folder, but wait a little for a process that is saving and about to end."""
         until = time.monotonic() + PATIENCE
         while self._in_use() and time.monotonic() < until:
             time.sleep(0.2)
-        return super().open()
+        return super().open(say)
 
     def _in_use(self) -> bool:
         try:

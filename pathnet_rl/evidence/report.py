@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,16 +28,22 @@ class Written:
     left_out: Sequence[NotIncluded]
 
 
-def write_report(runs: Sequence[Path], folder: Path, random_episodes: int) -> Written:
+def write_report(
+    runs: Sequence[Path],
+    folder: Path,
+    random_episodes: int,
+    shown: Callable[[str], str] = str,
+) -> Written:
     """Read the runs and write the report.
 
     Args:
         random_episodes: of the random policy on each task; 0 plays none.
+        shown: a text with paths of runs, as people find them.
 
     Raises:
         UserError: none of the runs can be used, or the folder cannot be written.
     """
-    records, left_out = read_runs(runs)
+    records, left_out = read_runs(runs, shown)
     groups, repeated = grouped(records)
     left_out += repeated
     if not groups:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ class Record:
     """One finished arm of one run.
 
     Attributes:
-        results: one for each task that the arm learned. tables: its episodes, by task.
+        folder: the run's, as people find it. results: one for each task that the arm learned. tables: its
+            episodes, by task.
         state: what the last checkpoint says, beside the numbers. starts: of the run, see `provenance.py`.
     """
 
-    folder: Path
+    folder: str
     config: RunConfig
     arm: Arm
     results: Sequence[TaskResult]
@@ -52,10 +53,12 @@ class NotIncluded:
         return f"not included: {self.what}: {self.reason}"
 
 
-def read_runs(paths: Sequence[Path]) -> tuple[list[Record], list[NotIncluded]]:
+def read_runs(
+    paths: Sequence[Path], shown: Callable[[str], str] = str
+) -> tuple[list[Record], list[NotIncluded]]:
     """Every finished arm of these run folders, and everything that cannot be used.
 
-    A folder that holds run folders stands for all of them.
+    A folder that holds run folders stands for all of them. `shown` is a text with paths as people find them.
     """
     records: list[Record] = []
     left_out: list[NotIncluded] = []
@@ -64,8 +67,8 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Record], list[NotIncluded]]:
             found, unusable = _read_run(path)
         except UserError as error:
             found, unusable = [], [NotIncluded(str(path), str(error))]
-        records += found
-        left_out += unusable
+        records += [replace(record, folder=shown(record.folder)) for record in found]
+        left_out += [NotIncluded(shown(one.what), shown(one.reason)) for one in unusable]
     return records, left_out
 
 
@@ -120,4 +123,4 @@ def _read_arm(
             raise UserError(f"no episode of task {result.finished.task + 1} has ended")
         if not np.isfinite(table.returns).all():
             raise UserError("returns.csv is damaged: a return is no number")
-    return Record(folder.path, config, arm, results, tables, state, starts)
+    return Record(str(folder.path), config, arm, results, tables, state, starts)

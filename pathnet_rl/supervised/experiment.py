@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from pathnet_rl.arms import Arm, check_arms
 from pathnet_rl.errors import UserError
+from pathnet_rl.places import Place, default_place
 from pathnet_rl.supervised import datasets, tasks
 from pathnet_rl.supervised.config import SerialConfig
 from pathnet_rl.supervised.datasets import ImageSet
@@ -43,8 +44,9 @@ class Experiment(SerialConfig):
     """Processes side by side; one per CPU when not given."""
     together: int = Field(10, ge=1)
     """Seeds that a process takes at a time, and whose results are saved together."""
-    folder: str = "runs"
-    """Where run folders are made."""
+    folder: Place = Field(default_factory=default_place)
+    """Where run folders are made: a path, or a URL such as s3://bucket/prefix. PATHNET_RL_FOLDER, if that is
+    set."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

@@ -1,0 +1,82 @@
+"""Where run folders may lie: a path, or a URL of an object store (`s3://bucket/prefix`)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from pathnet_rl.errors import UserError
+
+FOLDER_VARIABLE = "PATHNET_RL_FOLDER"
+"""The environment variable that is the default of --folder."""
+JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""What ray's job manager sets for a job's entry point, and for no other process."""
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is a URL and no path of this machine."""
+    return "://" in place
+
+
+def _place(place: str) -> str:
+    """A place that results can lie in; `file:///runs` is the path `/runs`.
+
+    Raises:
+        UserError: it is a URL that nothing can be kept at.
+    """
+    if not is_url(place):
+        return place
+    protocol, _, rest = place.partition("://")
+    if protocol in ("file", "local"):
+        if not rest.startswith("/"):
+            raise UserError(f"--folder {place} is no absolute path; write it as file:///{rest}")
+        return rest
+    if protocol == "memory":
+        raise UserError(
+            f"--folder {place} would be gone with this process; give a path, or a URL such as"
+            " s3://bucket/prefix"
+        )
+    from fsspec import available_protocols
+
+    if protocol not in available_protocols() or not rest.strip("/"):
+        raise UserError(
+            f"--folder {place} is no place that is known; give a path, or a URL such as"
+            " s3://bucket/prefix or gs://bucket/prefix"
+        )
+    return place.rstrip("/")
+
+
+Place = Annotated[str, AfterValidator(_place)]
+"""The type of a configuration's `folder`."""
+
+
+def default_place() -> str:
+    """Where run folders are made if nobody says where."""
+    return os.environ.get(FOLDER_VARIABLE) or "runs"
+
+
+def in_job() -> bool:
+    """Whether this process is the entry point of a ray job."""
+    try:
+        metadata = json.loads(os.environ.get(JOB_VARIABLE, "{}")).get("metadata") or {}
+    except (ValueError, AttributeError):
+        return False
+    return "job_submission_id" in metadata
+
+
+def check_outlives_job(place: str) -> None:
+    """Refuse a place that is lost with a ray job: a path relative to the job's own folder.
+
+    Raises:
+        UserError: it is such a path.
+    """
+    if not is_url(place) and not Path(place).is_absolute():
+        raise UserError(
+            f"results in --folder {place} would be lost with the job, whose working folder ray deletes; give"
+            " an absolute path on a file system that all nodes share, or a URL such as s3://bucket/prefix,"
+            f" or set {FOLDER_VARIABLE} to one of them once"
+        )
