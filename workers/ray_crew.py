@@ -128,9 +128,11 @@ class RayCrew:
         return sum(told.values(), Exchanges())
 
     def close(self) -> None:
-        for actor in (*self._workers.values(), *self._roles.values()):
-            ray.kill(actor)
-        self._nodes.close()
+        for worker in self._workers.values():
+            ray.kill(worker)
+        self._nodes.close()  # Couriers that are about to begin still call the server.
+        for role in self._roles.values():
+            ray.kill(role)
         self.store.remove()
         self.hub.close()
 
