@@ -116,7 +116,7 @@ class _CrewMaker:
 
     def __init__(self, config: RunConfig, grid: Grid, stop: StopSignal) -> None:
         self._config, self._grid, self._stop = config, grid, stop
-        self._workers: int | None = None
+        self._connected = False
 
     def __call__(self, arm: Arm) -> Crew:
         if self._config.serial:
@@ -126,10 +126,11 @@ class _CrewMaker:
         from workers.ray_cluster import connect
         from workers.ray_crew import RayCrew
 
-        if self._workers is None:
-            self._workers = connect(self._config)
+        if not self._connected:
+            connect(self._config)
+            self._connected = True
             self._stop.listen()  # Ray has taken SIGTERM over, to exit at once.
-        return RayCrew(self._config, arm, self._grid, self._workers)
+        return RayCrew(self._config, arm, self._grid, self._config.workers)
 
 
 def print_summary(console: Console, config: RunConfig, summaries: list[TaskSummary]) -> None:

@@ -3,14 +3,17 @@
 The file holds, in this order: a header of int64 numbers, the parameters (P float32) and the mean squared
 gradients of the shared RMSProp (P float32).
 
-Counters have one slot for each worker and only that worker writes it, so nothing is counted twice or lost.
+Counters have one slot for each worker, and for each other node, and only that one writes it, so nothing is
+counted twice or lost: agent steps and pushes of the task, and how often each row (`Grid.rows`) was pushed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +25,22 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
+from pathnet_rl.row_locks import RowLocks, in_use
 
 MAGIC = 0x5061_7468_4E65_74  # "PathNet"
 LAYOUT_VERSION = 1
-WORKER_SLOTS = 1024
+"""Of the numbers, also in checkpoints."""
+HEADER_VERSION = 2
+SLOTS = 1024
+"""Workers count from 0 up, nodes from the last one down."""
 _MAGIC, _VERSION, _SIZE, _TASK, _BUDGET, _STOP, _STEPS, _UPDATES = range(8)
 _COUNTERS = 8
 
 SHARED_MEMORY = Path("/dev/shm")
+NEW_SECONDS = 60.0
+"""A block may lie there so long before the process that made it has opened it."""
+COURIER_SUFFIX = ".courier"
+"""Of the file beside another node's block (replica.py)."""
 
 
 def block_path(config: RunConfig, arm: Arm) -> Path:
@@ -45,12 +56,14 @@ class Block:
 
     def __init__(self, path: Path, grid: Grid, buffer: NDArray[np.uint8]) -> None:
         self.path, self.grid = path, grid
-        frozen = grid.depth * grid.modules
-        header = _header_numbers(grid)
+        header, rows = _header_numbers(grid), len(grid.rows)
         self._header = buffer[: header * 8].view(np.int64)
-        counters = self._header[_COUNTERS : _COUNTERS + 2 * WORKER_SLOTS]
-        self._counters = counters.reshape(2, WORKER_SLOTS)
-        self._frozen = self._header[header - frozen :].reshape(grid.depth, grid.modules)
+        ends = np.cumsum([_COUNTERS, 2 * SLOTS, rows * SLOTS])
+        _, counters, pushes, frozen = np.split(self._header, ends)
+        self._counters = counters.reshape(2, SLOTS)
+        self._pushes = pushes.reshape(rows, SLOTS)
+        self._frozen = frozen.reshape(grid.depth, grid.modules)
+        self.locks = RowLocks(path)
         numbers = buffer[header * 8 :].view(np.float32)
         self.parameters = torch.from_numpy(numbers[: grid.size])
         self.squares = torch.from_numpy(numbers[grid.size :])
@@ -98,18 +111,47 @@ class Block:
 
     def sign(self) -> None:
         """Write what kind of file this is; a new one is at task 0."""
-        self._header[[_MAGIC, _VERSION, _SIZE]] = (MAGIC, LAYOUT_VERSION, self.grid.size)
+        self._header[[_MAGIC, _VERSION, _SIZE]] = (MAGIC, HEADER_VERSION, self.grid.size)
 
     @property
     def signed(self) -> bool:
         """The file is one of this layout and size."""
         found = tuple(int(n) for n in self._header[[_MAGIC, _VERSION, _SIZE]])
-        return found == (MAGIC, LAYOUT_VERSION, self.grid.size)
+        return found == (MAGIC, HEADER_VERSION, self.grid.size)
 
     def count(self, worker: int, agent_steps: int) -> None:
         """Count a push of so many agent steps in the worker's own slot."""
         self._counters[0, worker] += agent_steps
         self._counters[1, worker] += 1
+
+    def counted(self, slot: int) -> tuple[int, int]:
+        """Agent steps and pushes in a slot."""
+        return int(self._counters[0, slot]), int(self._counters[1, slot])
+
+    def counted_here(self) -> tuple[int, int]:
+        """Agent steps and pushes in all slots."""
+        agent_steps, updates = self._counters.sum(axis=1)
+        return int(agent_steps), int(updates)
+
+    def set_counted(self, slot: int, agent_steps: int, updates: int) -> None:
+        """What another node has done in this task so far."""
+        self._counters[:, slot] = agent_steps, updates
+
+    def set_counted_elsewhere(self, agent_steps: int, updates: int) -> None:
+        """What is done of this task beside what is in slots."""
+        self._header[[_STEPS, _UPDATES]] = agent_steps, updates
+
+    def pushes(self, row: int) -> int:
+        """How often a row has been pushed in this task, by all."""
+        return int(self._pushes[row].sum())
+
+    def pushes_by(self, slot: int, row: int) -> int:
+        """How often one worker or node pushed a row in this task."""
+        return int(self._pushes[row, slot])
+
+    def set_pushes_by(self, slot: int, row: int, pushes: int) -> None:
+        """Who changes a row counts it while holding its lock."""
+        self._pushes[row, slot] = pushes
 
     def freeze(self, path: ActiveModules) -> None:
         """Never change these modules again."""
@@ -118,7 +160,7 @@ class Block:
 
     def set_task(self, task: int, budget: int, agent_steps: int = 0, updates: int = 0) -> None:
         """Be at a task, of whose budget so much is done; nobody is asked to stop."""
-        self._counters[:] = 0
+        self._counters[:] = self._pushes[:] = 0
         self._header[[_TASK, _BUDGET, _STEPS, _UPDATES, _STOP]] = (
             task, budget, agent_steps, updates, 0,
         )  # fmt: skip
@@ -154,7 +196,7 @@ def reserve(path: Path, grid: Grid) -> NDArray[np.uint8]:
         ) from error
     finally:
         os.close(descriptor)
-    return np.memmap(path, dtype=np.uint8, mode="r+")
+    return np.memmap(path, dtype=np.uint8, mode="r+").view(np.ndarray)
 
 
 def existing(path: Path, grid: Grid) -> NDArray[np.uint8]:
@@ -163,7 +205,7 @@ def existing(path: Path, grid: Grid) -> NDArray[np.uint8]:
     Raises:
         UserError: it is of another size than the grid takes.
     """
-    buffer = np.memmap(path, dtype=np.uint8, mode="r+")
+    buffer = np.memmap(path, dtype=np.uint8, mode="r+").view(np.ndarray)
     if len(buffer) != _file_size(grid):
         raise UserError(
             f"{path} has {len(buffer)} bytes where this grid takes {_file_size(grid)}:"
@@ -172,8 +214,18 @@ def existing(path: Path, grid: Grid) -> NDArray[np.uint8]:
     return buffer
 
 
+def remove_leftovers(parent: Path) -> None:
+    """Delete blocks that nobody has open: of runs or nodes that were killed. A new one is left alone."""
+    for path in parent.glob("pathnet-rl-*.block"):
+        # Of others, or gone just now.
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > NEW_SECONDS and not in_use(path):
+                for file in (path, path.with_suffix(COURIER_SUFFIX)):
+                    file.unlink(missing_ok=True)
+
+
 def _header_numbers(grid: Grid) -> int:
-    return _COUNTERS + 2 * WORKER_SLOTS + grid.depth * grid.modules
+    return _COUNTERS + (2 + len(grid.rows)) * SLOTS + grid.depth * grid.modules
 
 
 def _file_size(grid: Grid) -> int:

@@ -162,6 +162,10 @@ class RunConfig(Settings):
     """Every random number of the run comes from this."""
     workers: int | None = Field(None, ge=1)
     """Worker actors; one per CPU when not given. The population is spread over them."""
+    exchange_seconds: float = Field(0.2, gt=0.0)
+    """Between two exchanges of another node of a cluster with the parameter server."""
+    exchange_precision: Literal["float32", "bfloat16"] = "float32"
+    """Of what a node tells in an exchange: bfloat16 is half the bytes, and rounded."""
     grid: GridConfig = GridConfig()
     evolution: EvolutionConfig = EvolutionConfig()
     learning: LearningConfig = LearningConfig()
@@ -268,6 +272,8 @@ MAY_CHANGE = frozenset(
         "checkpoint_seconds",
         "checkpoints_kept",
         "report_seconds",
+        "exchange_seconds",
+        "exchange_precision",
         "folder",
         "engine",
         "device",

@@ -17,11 +17,17 @@ from pathnet_rl.grid import Grid
 from pathnet_rl.lineages import Copies, Heir, Solved
 from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import Assignment, PopulationSnapshot, Report, Telemetry
+from pathnet_rl.telemetry import (
+    Assignment,
+    Exchanges,
+    PopulationSnapshot,
+    Report,
+    Telemetry,
+)
 
 
 class Store(Protocol):
-    """The grid's numbers as a worker sees them: `GridStore` on the server's node, `RemoteStore` elsewhere."""
+    """The grid's numbers as a worker sees them: the `GridStore` of its node."""
 
     grid: Grid
 
@@ -103,6 +109,14 @@ class Crew(Protocol):
 
     def wait(self, seconds: float) -> bool:
         """Let them work for about that long; True once all have stopped (task over, or told to)."""
+        ...
+
+    def notes(self) -> list[str]:
+        """What people should know of who came and went, since this was last asked."""
+        ...
+
+    def exchanges(self) -> Exchanges:
+        """What other nodes exchanged with the parameter server since this was last asked."""
         ...
 
     def close(self) -> None:

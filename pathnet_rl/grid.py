@@ -116,6 +116,19 @@ class Grid:
         """P: numbers in the whole block, heads included."""
         return self.grid_size + sum(head.size for head in self.heads)
 
+    @cached_property
+    def rows(self) -> tuple[slice, ...]:
+        """Where each module lies in the block, layer by layer, then each head: what is changed as a whole."""
+        modules = [
+            slice(start, start + layer.module_size)
+            for layer in self.layers
+            for start in range(
+                layer.start, layer.start + layer.modules * layer.module_size, layer.module_size
+            )
+        ]
+        heads = [slice(head.start, head.start + head.size) for head in self.heads]
+        return (*modules, *heads)
+
     def path_size(self, active: ActiveModules) -> int:
         """Numbers in the modules of a pathway, without its head."""
         return sum(

@@ -47,6 +47,11 @@ TAGS: dict[str, str] = {
     "speed/acting_milliseconds": "CPU time of forward passes and choosing actions, per agent step.",
     "speed/learning_milliseconds": "CPU time of losses and backward passes, per agent step.",
     "speed/store_milliseconds": "CPU time of pulls and pushes, per agent step.",
+    "exchange/staleness": "Pushes of other nodes that a node did not know of, mean at an exchange with the"
+    " parameter server (on a cluster).",
+    "exchange/milliseconds": "Wall time from what a node tells until it has the answer, mean of an exchange.",
+    "exchange/kilobytes_sent": "Numbers that a node tells in an exchange.",
+    "exchange/kilobytes_received": "Numbers that a node is told in an exchange.",
     "run/updates": "Pushes applied to the shared grid so far in this task.",
     "run/restarts": "Worker actors that died and were started again since the command was given.",
 }

@@ -1,7 +1,8 @@
-"""The store: what is done with the numbers in a block (block.py), which many processes share without locks.
+"""The store: what is done with the numbers in a block (block.py), which many processes share.
 
-Pulls and pushes read and write only the rows of one pathway and its head (Hogwild, as A3C does): a
-concurrent push may overwrite part of another's step, never anything outside both paths.
+Pulls and pushes read and write only the rows of one pathway and its head. Nobody waits for anybody's rollout
+(Hogwild, as A3C does), and a pull may see half of a push; but a push holds a layer for the microseconds of
+its step, so that no step is lost and other nodes can be told what happened on this one (exchange.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.block import LAYOUT_VERSION, Block, existing, reserve
+from pathnet_rl.block import HEADER_VERSION, LAYOUT_VERSION, Block, existing, reserve
 from pathnet_rl.config import LearningConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, difference, union
@@ -52,6 +53,7 @@ class GridStore(Block):
     ) -> None:
         super().__init__(path, grid, buffer)
         self.learning, self._step = learning, step
+        self._numbers = self.parameters.numpy(), self.squares.numpy()
         self._layers = [layer.rows(self.parameters) for layer in grid.layers]
         self._rows: list[tuple[Floats, Floats]] = [
             (layer.rows(self.parameters).numpy(), layer.rows(self.squares).numpy())
@@ -86,7 +88,7 @@ class GridStore(Block):
         """The block that the owner created at `path`."""
         store = cls(path, grid, learning, existing(path, grid), step)
         if not store.signed:
-            raise UserError(f"{path} is not a grid of layout version {LAYOUT_VERSION}")
+            raise UserError(f"{path} is not a grid of layout version {HEADER_VERSION}")
         return store
 
     @property
@@ -157,15 +159,24 @@ class GridStore(Block):
         decay, epsilon = self.learning.rmsprop_decay, self.learning.rmsprop_epsilon
 
         def step(
-            blocks: tuple[Floats, Floats], rows: Iterable[int], gradient: torch.Tensor
+            blocks: tuple[Floats, Floats], rows: Iterable[int], gradient: torch.Tensor, first: int
         ) -> None:
             numbers = np.fromiter(rows, np.int64)
-            self._step(*blocks, numbers, gradient.numpy(), rate, decay, epsilon)
+            with self.locks.held(first, len(blocks[0])):
+                self._step(*blocks, numbers, gradient.numpy(), rate, decay, epsilon)
+                self._pushes[first + numbers, worker] += 1
 
-        for blocks, modules, gradient in zip(self._rows, learned, gradients.layers, strict=True):
-            step(blocks, modules, gradient)
-        step(self._heads[task], (0,), gradients.head[None])
+        layers = zip(self._rows, learned, gradients.layers, strict=True)
+        for layer, (blocks, modules, gradient) in enumerate(layers):
+            step(blocks, modules, gradient, layer * self.grid.modules)
+        first_head = self.grid.depth * self.grid.modules
+        step(self._heads[task], (0,), gradients.head[None], first_head + task)
         self.count(worker, agent_steps)
+
+    def row(self, number: int) -> tuple[Floats, Floats]:
+        """Parameters and mean squared gradients of a row of `Grid.rows`, as views."""
+        place = self.grid.rows[number]
+        return self._numbers[0][place], self._numbers[1][place]
 
     # What only the owner does, while no worker runs -------------------------------------------
 

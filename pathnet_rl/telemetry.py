@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,25 @@ class Telemetry:
 
 
 @dataclass(frozen=True)
+class Exchanges:
+    """Sums over so many exchanges between nodes and the parameter server.
+
+    Attributes:
+        seconds: from what a node told until it had taken the answer. staleness: pushes of others between two.
+        bytes_sent, bytes_received: numbers, by the node.
+    """
+
+    exchanges: int = 0
+    seconds: float = 0.0
+    staleness: float = 0.0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+    def __add__(self, other: Exchanges) -> Exchanges:
+        return Exchanges(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
 class PopulationSnapshot:
     """The population at one moment.
 
@@ -116,6 +135,7 @@ class Report:
     Attributes:
         agent_steps, updates: done in this task by all workers. learning_rate: at this moment.
         rate: agent steps a second since the last report. restarts: of workers, since the command was given.
+        exchanges: of other nodes with the parameter server, since the last report.
     """
 
     agent_steps: int
@@ -125,6 +145,7 @@ class Report:
     restarts: int
     frozen: ActiveModules
     population: PopulationSnapshot
+    exchanges: Exchanges = Exchanges()
 
 
 @dataclass(frozen=True)

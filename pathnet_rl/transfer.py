@@ -142,6 +142,8 @@ class ArmRun:
         self._report(clock.since_report())
 
     def _show(self, rate: float) -> None:
+        for note in self._crew.notes():
+            self._display.note(note)
         store, population = self._crew.store, self._crew.coordinator.snapshot()
         best = float(population.fitness.max())
         self._display.update(
@@ -170,6 +172,7 @@ class ArmRun:
                 restarts=self._crew.restarts,
                 frozen=store.frozen,
                 population=self._crew.coordinator.snapshot(),
+                exchanges=self._crew.exchanges(),
             )
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -144,6 +145,13 @@ def run_command(*arguments: str, timeout: float = 120.0) -> subprocess.Completed
     return subprocess.run(
         command(*arguments), check=False, cwd=ROOT, capture_output=True, text=True, timeout=timeout
     )
+
+
+def free_port() -> int:
+    """One that nobody listens at just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def read_rows(returns: Path) -> list[dict[str, str]]:

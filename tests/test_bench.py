@@ -71,9 +71,9 @@ def test_rows_of_a_family_differ_in_what_it_is_named_after() -> None:
     found = families("pong", 64)
     assert [row.population for row in found.pop("population")] == [64, 256]
     assert [row.value for row in found.pop("frozen")] == [0, 1, 3, 5]
-    workers = found.pop("workers")
-    assert workers[-1].kind == "remote"
-    assert workers[-1].config(0).workers == workers[-2].config(0).workers
+    assert {row.kind for row in found.pop("workers")} == {"system"}
+    nodes = found.pop("nodes")
+    assert [(row.kind, row.config(0).workers) for row in nodes] == [("system", 3), ("nodes", 3)]
     for name, rows in found.items():
         assert len({row.label for row in rows}) == len(rows)
         for row in rows:

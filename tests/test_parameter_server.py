@@ -13,7 +13,6 @@ from pathnet_rl.genotype import ActiveModules, difference
 from pathnet_rl.store import GridStore
 from tests.support import random_gradients, small_grid, tiny_config
 from workers.parameter_server import ParameterServer
-from workers.parcels import pack
 
 GRID = small_grid(actions=(3, 3, 3))
 PATH: ActiveModules = ((0, 2), (1, 4), (3, 5))
@@ -127,16 +126,5 @@ def test_a_server_that_is_started_again_goes_on_with_the_block_it_finds(tmp_path
     boundary = Boundary(tmp_path, Arm.PATHNET)
     again, store = make_server(tmp_path, Arm.PATHNET)
     assert torch.equal(store.parameters, boundary.after[0])
-    assert again.status() == boundary.server.status()
-    assert again.status().frozen == PATH
-
-
-def test_a_worker_elsewhere_is_told_where_the_task_stands_by_each_push(tmp_path: Path) -> None:
-    boundary = Boundary(tmp_path, Arm.PATHNET)
-    learned = difference(OTHER, PATH)
-    gradients = pack(random_gradients(GRID, learned, 1, np.random.default_rng(2)), 3)
-    status = boundary.server.push(1, OTHER, 1999, 0, 1.0, *gradients)
-    assert (status.task, status.budget, status.agent_steps) == (1, 2000, 1999)
-    assert not status.stopped
-    boundary.store.stopped = True
-    assert boundary.server.push(1, OTHER, 1, 0, 1.0, *gradients).stopped
+    assert again.state()[1] == boundary.server.state()[1]
+    assert store.frozen == PATH

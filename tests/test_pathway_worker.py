@@ -159,6 +159,30 @@ def test_a_pathway_competes_after_its_push_and_goes_on_with_what_it_is_given(
             turn = 1 - turn
 
 
+def test_pathways_come_and_go_between_steps_and_the_others_go_on_undisturbed(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path)
+    bench.worker.begin_task()
+    for _ in range(2):
+        bench.worker.step()
+    stays = bench.worker._pathways[1]
+    assert stays is not None
+    bench.worker.have([6, 1])
+    assert bench.events("assignments")[-1] == ("assignments", [1])
+    goes_on = stays.active
+    del bench.tape[:]
+    for _ in range(2):
+        bench.worker.step()
+    paths = [event[1] for event in bench.events("pull")]
+    assert paths == [goes_on, GENOTYPES[0].active]
+    assert bench.worker._pathways[0] is stays
+    bench.worker.have([1])
+    assert bench.worker._indices == [1]
+    bench.worker.step()
+    bench.worker.end_task()
+
+
 def test_a_worker_stops_at_the_end_of_its_rollout_when_the_task_is_over(tmp_path: Path) -> None:
     bench = Bench(tmp_path, budget=40)
     run_task(bench.worker)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
@@ -18,7 +17,7 @@ from pathnet_rl.lineages import Solved
 from pathnet_rl.run_folder import RunFolder
 from tests.support import read_rows, run_experiment, tiny_config
 from workers.ray_cluster import connect
-from workers.ray_crew import RayCrew, WorkerActor
+from workers.ray_crew import RayCrew
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -73,16 +72,6 @@ def crew(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert not made.store.path.exists(), "something was left in shared memory"
 
 
-def process_of(crew: RayCrew) -> int:
-    """The worker's process id; it must have no work just now."""
-
-    def pid(worker: WorkerActor) -> int:
-        return os.getpid()
-
-    answers: list[int] = ray.get([worker.__ray_call__.remote(pid) for worker in crew._workers])
-    return answers[0]
-
-
 def finish(crew: RayCrew) -> None:
     deadline = time.monotonic() + 90
     while not crew.wait(0.5):
@@ -100,10 +89,10 @@ def test_an_error_of_a_role_is_the_same_one_line_as_in_this_process(crew: RayCre
 
 
 def test_a_killed_worker_is_started_again_once_and_the_task_finished(crew: RayCrew) -> None:
-    victim = process_of(crew)
     crew.start()
     while crew.store.agent_steps < 2000:
         assert not crew.wait(0.05)
+    (victim,) = crew._processes.values()
     os.kill(victim, signal.SIGKILL)
     died_at = crew.store.agent_steps
     finish(crew)
@@ -111,12 +100,15 @@ def test_a_killed_worker_is_started_again_once_and_the_task_finished(crew: RayCr
     assert crew.store.agent_steps > died_at
     ((_, fitness),) = crew.coordinator.finalists(1)
     assert fitness > 0
-    assert process_of(crew) != victim
+    assert crew._processes[0] != victim
     assert crew.restarts == 1
+    (note,) = crew.notes()
+    assert note.startswith("worker 0 on ")
+    assert note.endswith(" died and was started again")
 
 
 def test_a_worker_killed_between_tasks_is_there_for_the_next(crew: RayCrew) -> None:
-    os.kill(process_of(crew), signal.SIGKILL)
+    os.kill(crew._processes[0], signal.SIGKILL)
     ((best, _),) = crew.coordinator.finalists(1)
     path = best.genotype.active
     crew.server.begin_next_task(1, path)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from pathnet_rl import block
+from pathnet_rl.exchange import exchange
 from pathnet_rl.genotype import ActiveModules, no_modules
 from pathnet_rl.store import GridStore
 from tests.support import new_store, random_gradients
+from tests.test_exchange import FORGETFUL, Nodes, steps_made
+from tests.test_exchange import push as push_along
 from tests.test_store import CONSTANT, GRID, OTHER, PATH, full_store, mask_of, push
 
 PUSHES = 200
@@ -51,6 +57,40 @@ def test_processes_share_the_block_and_pushes_on_disjoint_paths_lose_nothing(
     assert (store.agent_steps, store.updates) == (2 * PUSHES * 3, 2 * PUSHES)
 
 
+def test_processes_on_two_nodes_lose_nothing_while_blocks_are_kept_in_step(tmp_path: Path) -> None:
+    """Four processes push one gradient through one path, where every push is the same step."""
+    nodes = Nodes(tmp_path, 1, FORGETFUL)
+    before = nodes.server.parameters.clone()
+    context = multiprocessing.get_context("spawn")
+    pushers = [
+        context.Process(target=_push_equally, args=(store.path, worker))
+        for worker, store in enumerate([nodes.server, nodes.nodes[0].store] * 2)
+    ]
+    for pusher in pushers:
+        pusher.start()
+    exchanges = mixed = 0
+    while any(pusher.is_alive() for pusher in pushers):
+        changes = nodes.nodes[0].changes()
+        news = exchange(nodes.server, changes)
+        nodes.nodes[0].take(news)
+        exchanges += 1
+        mixed += bool(len(changes.rows) and len(news.rows))
+    for pusher in pushers:
+        pusher.join()
+        assert pusher.exitcode == 0
+    assert mixed > 3, "they were not at work together"
+    nodes.agree()
+    found = steps_made(before, nodes.server, 3)
+    assert torch.allclose(found, torch.full_like(found, 4.0 * PUSHES), atol=0.05)
+    assert nodes.server.updates == 4 * PUSHES
+
+
+def _push_equally(path: Path, worker: int) -> None:
+    store = GridStore.open(path, GRID, FORGETFUL)
+    for _ in range(PUSHES):
+        push_along(store, 0, 3, worker)
+
+
 def test_a_second_view_of_the_block_sees_pushes_at_once(tmp_path: Path) -> None:
     store = full_store(tmp_path / "block")
     view = GridStore.open(store.path, GRID, CONSTANT)
@@ -62,3 +102,22 @@ def test_a_second_view_of_the_block_sees_pushes_at_once(tmp_path: Path) -> None:
     store.remove()
     push(view)
     assert torch.equal(view.parameters, store.parameters)
+
+
+def test_a_block_that_nobody_has_open_is_found_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block, "NEW_SECONDS", -1.0)
+    kept = new_store(tmp_path / "pathnet-rl-kept.block", GRID)
+    left = new_store(tmp_path / "pathnet-rl-left.block", GRID)
+    (tmp_path / "pathnet-rl-left.courier").touch()
+    (tmp_path / "something.else").touch()
+    del left
+    gc.collect()
+    block.remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {kept.path.name, "something.else"}
+    monkeypatch.undo()
+    del kept
+    gc.collect()
+    block.remove_leftovers(tmp_path)
+    assert (tmp_path / "pathnet-rl-kept.block").exists(), "it may be another's who just made it"

@@ -21,16 +21,10 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.run_folder import RunFolder
 from tests.bucket import wait_for
-from tests.support import ROOT, read_rows
+from tests.support import ROOT, free_port, read_rows
 
 TOKEN = "a-token-of-these-tests-0123456789abcdef"
 PATIENCE = 240.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:

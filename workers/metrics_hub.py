@@ -131,6 +131,12 @@ class MetricsHub:
                 scalars[f"speed/{phase}_milliseconds"] = 1000.0 * seconds / self._sums.samples
             scalars["learning/gradient_norm"] = self._sums.gradient_norm / self._sums.updates
             scalars["grid/dead_units"] = float(np.mean(self._dead_units))
+        if report.exchanges.exchanges:
+            told = report.exchanges
+            scalars["exchange/milliseconds"] = 1000.0 * told.seconds / told.exchanges
+            scalars["exchange/staleness"] = told.staleness / told.exchanges
+            scalars["exchange/kilobytes_sent"] = told.bytes_sent / 1000.0 / told.exchanges
+            scalars["exchange/kilobytes_received"] = told.bytes_received / 1000.0 / told.exchanges
         evaluated = population.fitness[np.isfinite(population.fitness)]
         best = None
         if len(evaluated):

@@ -1,37 +1,26 @@
 """The parameter server: it owns the store and alone freezes, re-initialises, saves and restores.
 
-Workers that cannot map the store call it here.
+Workers map the store where it is; of other nodes the couriers call it here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pathnet_rl.arms import SWITCHES, Arm
+from pathnet_rl.block import remove_leftovers
 from pathnet_rl.config import RunConfig
 from pathnet_rl.engine import rmsprop_step
+from pathnet_rl.exchange import Changes, News, WholeBlock, exchange, whole_block
 from pathnet_rl.genotype import ActiveModules, difference
 from pathnet_rl.grid import Grid
 from pathnet_rl.lineages import Copies
 from pathnet_rl.seeds import Owner, generator
 from pathnet_rl.store import GridStore
-from workers.parcels import pack, unpack
-
-
-@dataclass(frozen=True)
-class StoreStatus:
-    """The part of the store's header that a worker on another node needs."""
-
-    task: int
-    budget: int
-    agent_steps: int
-    stopped: bool
-    frozen: ActiveModules
 
 
 class ParameterServer:
@@ -43,38 +32,24 @@ class ParameterServer:
 
     def __init__(self, config: RunConfig, arm: Arm, grid: Grid, path: Path) -> None:
         self._config, self._arm = config, arm
+        remove_leftovers(path.parent)
         at_path = GridStore.open if path.exists() else GridStore.create
         self._store = at_path(path, grid, config.learning, rmsprop_step(config))
 
-    # For workers on other nodes ---------------------------------------------------------------
+    # For couriers -----------------------------------------------------------------------------
 
-    def status(self) -> StoreStatus:
-        """Where the current task stands."""
-        store = self._store
-        return StoreStatus(store.task, store.budget, store.agent_steps, store.stopped, store.frozen)
+    @property
+    def modules(self) -> int:
+        """M."""
+        return self._store.grid.modules
 
-    def pull(
-        self, task: int, path: ActiveModules, always: ActiveModules, count: int
-    ) -> tuple[bytes, ...]:
-        """As `GridStore.pull`, in so many parcels."""
-        return pack(self._store.pull(task, path, always), count)
+    def exchange(self, changes: Changes) -> News:
+        """As `exchange.exchange`: apply what a node did, say what others did."""
+        return exchange(self._store, changes)
 
-    def push(
-        self,
-        task: int,
-        path: ActiveModules,
-        agent_steps: int,
-        worker: int,
-        rate_factor: float,
-        *parcels: bytes,
-    ) -> StoreStatus:
-        """As `GridStore.push`, with gradients in parcels; returns where the task stands then."""
-        store = self._store
-        learned = difference(path, store.frozen)
-        wanted = store.grid.shapes(learned, task)
-        gradients = unpack(parcels, wanted, tuple(len(mine) for mine in learned))
-        store.push(task, path, gradients, agent_steps, worker, rate_factor)
-        return self.status()
+    def whole_block(self, slot: int) -> WholeBlock:
+        """As `exchange.whole_block`: what a node begins with that is counted in this slot."""
+        return whole_block(self._store, slot)
 
     # For the driver, while no worker runs -----------------------------------------------------
 

@@ -63,7 +63,7 @@ class PathwayWorker:
 
     Args:
         index: the worker's own counter in the store.
-        pathways: indices of its pathways in the population.
+        pathways: indices of its pathways in the population; `have` changes them.
         tell: takes what the worker has seen on its way to the metrics hub; nobody waits for it.
     """
 
@@ -87,10 +87,35 @@ class PathwayWorker:
         """There is something left to do in this task."""
         return not (self._store.over or self._store.stopped)
 
-    def begin_task(self) -> None:
-        """Take up the current task with the genotypes that the coordinator has for this worker."""
+    @property
+    def at_work_on(self) -> str:
+        """The task, and the pathway whose turn it was last, for people who look for an error."""
+        name = self._config.tasks[self._store.task]
+        taken = [pathway for pathway in self._pathways if pathway is not None]
+        if not taken:
+            return name
+        last = self._pathways[self._turn - 1] or taken[-1]
+        return f"{name}, pathway {last.index} {last.genotype.to_array().tolist()}"
+
+    def begin_task(self, pathways: Sequence[int] | None = None) -> None:
+        """Take up the current task with the genotypes that the coordinator has for this worker.
+
+        Args:
+            pathways: to have from now on, if others than before.
+        """
+        if pathways is not None:
+            self._indices = list(pathways)
+        self._task = self._store.task
+        self._make_engine()
+        self._assignments = self._coordinator.assignments(self._indices)
+        self._born = [self._store.agent_steps] * len(self._indices)
+        self._pathways = [None] * len(self._indices)
+        self._turn = 0
+        self._telemetry = Telemetry(self._task)
+        self._told = time.monotonic()
+
+    def _make_engine(self) -> None:
         store, learning = self._store, self._config.learning
-        self._task = store.task
         frozen = store.frozen if SWITCHES[self._arm].frozen_active else no_modules(store.grid.depth)
         widest = self._config.grid.width + max(len(layer) for layer in frozen)
         size = EngineSize(
@@ -101,12 +126,24 @@ class PathwayWorker:
             actions=store.grid.actions[self._task],
         )
         self._engine = engine.make(self._config, store.grid, size)
-        self._assignments = self._coordinator.assignments(self._indices)
-        self._born = store.agent_steps
-        self._pathways = [None] * len(self._indices)
-        self._turn = 0
-        self._telemetry = Telemetry(self._task)
-        self._told = time.monotonic()
+
+    def have(self, pathways: Sequence[int]) -> None:
+        """Have these pathways from now on, between two steps; what is new begins its evaluation anew."""
+        for pathway in set(self._indices) - set(pathways):
+            place = self._indices.index(pathway)
+            left = self._pathways.pop(place)
+            if left is not None:
+                left.collector.close()
+            del self._indices[place], self._assignments[place], self._born[place]
+        new = [pathway for pathway in pathways if pathway not in self._indices]
+        self._indices += new
+        self._assignments += self._coordinator.assignments(new)
+        self._born += [self._store.agent_steps] * len(new)
+        self._pathways += [None] * len(new)
+        self._turn %= max(1, len(self._indices))
+        together = engine.pathways_together(self._config, len(self._indices))
+        if together != self._engine.size.pathways:
+            self._make_engine()
 
     def step(self) -> None:
         """One rollout and one push of the next pathways in turn, as many as the engine takes together."""
@@ -138,7 +175,7 @@ class PathwayWorker:
         if pathway is None:
             config, index = self._config, self._indices[turn]
             sequence = seed_sequence(
-                config.seed, self._arm, Owner.ACTING, self._task, index, self._born
+                config.seed, self._arm, Owner.ACTING, self._task, index, self._born[turn]
             )
             environments = envs.make(
                 config.tasks[self._task], config.learning.environments, config.protocol

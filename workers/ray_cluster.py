@@ -31,8 +31,12 @@ def answer(reference: ray.ObjectRef[Any] | list[ray.ObjectRef[Any]]) -> Any:
         raise
 
 
-def connect(config: RunConfig) -> int:
-    """Join the cluster that RAY_ADDRESS names, or start one here; the number of workers to use."""
+def connect(config: RunConfig) -> None:
+    """Join the cluster that RAY_ADDRESS names, or start one here.
+
+    Raises:
+        UserError: there is none, or it has not what the configuration asks for.
+    """
     address = os.environ.get("RAY_ADDRESS")
     if address:
         join(address)
@@ -49,12 +53,11 @@ def connect(config: RunConfig) -> int:
     available = int(ray.cluster_resources().get("CPU", 0))
     if config.device == "cuda" and ray.cluster_resources().get("GPU", 0) == 0:
         raise UserError("the cluster has no GPU for --device cuda; use --device cpu")
-    workers = config.workers or min(available, config.evolution.population)
-    if workers > available:
+    if (config.workers or 1) > available:
         raise UserError(
-            f"{workers} workers need as many CPUs and the cluster has {available}; lower --workers"
+            f"{config.workers or 1} workers need as many CPUs and the cluster has {available};"
+            " lower --workers or let nodes join"
         )
-    return workers
 
 
 def join(address: str) -> None:

@@ -1,277 +1,299 @@
-"""The crew on ray: its actors, wrapped here and nowhere else.
+"""The crew on ray: pathway workers wherever there are CPUs, each on the block of its node.
 
-Workers go wherever there are CPUs. On the driver's node they map the block; for those elsewhere, and only
-if there are other nodes, an actor of the parameter server answers. The coordinator is an actor on the
-driver's node; the server that freezes and saves and the metrics hub live in the driver's own process.
-
-Hazard: an idle actor is not idle. Ray wakes its process 100 times a second to look for signals, which costs
-a per cent of a CPU where timers are slow (virtual machines), and the workers their caches. So there
-are no more actors than work needs.
+The server that freezes and saves and the metrics hub live in the driver's own process; the coordinator is an
+actor on the driver's node. If there are other nodes, one more actor there exchanges with their couriers what
+nodes did. Nodes may come and go: the population is shared out among the workers that there are.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, ActorUnavailableError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from pathnet_rl import crew
 from pathnet_rl.arms import Arm
 from pathnet_rl.block import block_path
 from pathnet_rl.config import RunConfig
-from pathnet_rl.crew import Coordinator, Store
-from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.errors import UserError
-from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import Telemetry
-from workers.coordinator import TournamentCoordinator
+from pathnet_rl.telemetry import Exchanges, Telemetry
 from workers.metrics_hub import MetricsHub
 from workers.parameter_server import ParameterServer
-from workers.pathway_worker import PathwayWorker
+from workers.ray_actors import (
+    CoordinatorActor,
+    Order,
+    ServerActor,
+    Waiting,
+    WorkerActor,
+    make_actor,
+)
 from workers.ray_cluster import answer
-from workers.remote_store import RemoteStore, ServerForWorkers
+from workers.ray_metrics import RunMetrics
+from workers.ray_nodes import Node, Nodes
+from workers.restarts import Restarts
+from workers.shares import Shares, spread
 
-MOST_RESTARTS_IN_A_ROW = 5
-"""A worker that dies this often without an agent step in between is a fault, not an accident."""
 GREETING_SECONDS = 0.2
 """Between two attempts to reach a worker that ray is starting again."""
-
-
-class Waiting:
-    """An actor's methods as plain calls that wait for their answer."""
-
-    def __init__(self, actor: ActorHandle[Any]) -> None:
-        self._actor = actor
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*arguments: object) -> Any:
-            return self._call(name, arguments)
-
-        return call
-
-    def _call(self, name: str, arguments: Sequence[object], returns: int = 1) -> Any:
-        method = getattr(self._actor, name)
-        if returns > 1:
-            method = method.options(num_returns=returns)
-        try:
-            return answer(method.remote(*arguments))
-        except ActorDiedError as error:
-            raise UserError(
-                f"an actor that holds the run's state died ({name} got no answer);"
-                " the same command goes on from the last checkpoint"
-            ) from error
-
-
-class WaitingServer(Waiting):
-    """The parameter server's; each parcel of a pull is a result of its own."""
-
-    def pull(
-        self, task: int, path: ActiveModules, always: ActiveModules, count: int
-    ) -> Sequence[bytes]:
-        parcels: Sequence[bytes] = self._call("pull", (task, path, always, count), count)
-        return parcels
-
-
-class Outbox(deque[Telemetry]):
-    """What a worker tells the hub waits here for the way to the driver."""
-
-    def empty(self) -> Iterator[Telemetry]:
-        """Everything, in order, and nothing is left."""
-        while self:
-            yield self.popleft()
-
-
-@dataclass(frozen=True)
-class RoleNames:
-    """The actors' names.
-
-    Workers look the roles up: handles among an actor's constructor arguments are kept in the object
-    store and may be lost before a restart needs them.
-    """
-
-    server: str
-    coordinator: str
-
-
-class WorkerActor:
-    """A pathway worker in an actor: finds out which kind of store it can use where it runs."""
-
-    def __init__(
-        self,
-        config: RunConfig,
-        arm: Arm,
-        index: int,
-        pathways: Sequence[int],
-        grid: Grid,
-        block: Path,
-        home: str,
-        names: RoleNames,
-    ) -> None:
-        import torch
-
-        torch.set_num_threads(1)
-        self._store: Store
-        self._remote: RemoteStore | None = None
-        if ray.get_runtime_context().get_node_id() == home:
-            self._store = GridStore.open(block, grid, config.learning, rmsprop_step(config))
-        else:
-            self._store = self._remote = RemoteStore(
-                cast("ServerForWorkers", WaitingServer(ray.get_actor(names.server))), grid
-            )
-        self._outbox = Outbox()
-        self._worker = PathwayWorker(
-            config,
-            arm,
-            index,
-            pathways,
-            self._store,
-            cast("Coordinator", Waiting(ray.get_actor(names.coordinator))),
-            self._outbox.append,
-        )
-
-    def process(self) -> int:
-        """The id of the process that this is; another one after a restart."""
-        return os.getpid()
-
-    def run_task(self) -> Iterator[Telemetry]:
-        """Work until the current task is over or stopped; yields what the worker tells on the way."""
-        if self._remote is not None:
-            self._remote.refresh()
-        self._worker.begin_task()
-        while self._worker.working:
-            self._worker.step()
-            yield from self._outbox.empty()
-        self._worker.end_task()
-        yield from self._outbox.empty()
-
-
-def _actor(
-    role: type[Any], options: dict[str, Any], arguments: tuple[object, ...]
-) -> ActorHandle[Any]:
-    """An actor of a role; ray's types do not follow it from the class to the handle."""
-    return cast("ActorHandle[Any]", ray.remote(role).options(**options).remote(*arguments))
+LOOK_SECONDS = 2.0
+"""Between two looks at which nodes there are."""
 
 
 class RayCrew:
-    """A `crew.Crew` of actors. `ray_cluster.connect` first."""
+    """A `crew.Crew` of actors. `ray_cluster.connect` first.
 
-    def __init__(self, config: RunConfig, arm: Arm, grid: Grid, workers: int) -> None:
-        self.restarts = 0
+    Args:
+        workers: how many; if not given, one a CPU of the cluster as it is at any time.
+    """
+
+    def __init__(self, config: RunConfig, arm: Arm, grid: Grid, workers: int | None = None) -> None:
+        self._config, self._arm, self._grid, self._wanted = config, arm, grid, workers
+        self._restarts = Restarts()
         self.hub = MetricsHub(config, arm)
-        block = block_path(config, arm)
-        block.unlink(missing_ok=True)
-        home = ray.get_runtime_context().get_node_id()
-        here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(home, soft=False)}
-        names = RoleNames(*(f"{block.stem}-{role}" for role in ("server", "coordinator")))
-        role = {"num_cpus": 0, **here}
-        self.server = ParameterServer(config, arm, grid, block)
-        self.store = GridStore.open(block, grid, config.learning)
-        coordinator = _actor(
-            TournamentCoordinator, {"name": names.coordinator, **role}, (config, arm)
-        )
+        self._block = block_path(config, arm)
+        self._block.unlink(missing_ok=True)
+        self.server = ParameterServer(config, arm, grid, self._block)
+        self.store = GridStore.open(self._block, grid, config.learning)
+        self._metrics = RunMetrics(arm)
+        self._nodes = Nodes(config, grid, self._block, self._server_name)
+        self._roles: dict[str, ActorHandle[Any]] = {}
+        coordinator = self._role("coordinator", CoordinatorActor, {}, config, arm)
         self.coordinator = cast("crew.Coordinator", Waiting(coordinator))
-        self._actors = [coordinator]
-        alone = all(node["NodeID"] == home for node in ray.nodes() if node["Alive"])
-        if not alone:
-            self._actors.append(
-                _actor(
-                    ParameterServer,
-                    {"name": names.server, "max_restarts": -1, **role},
-                    (config, arm, grid, block),
-                )
-            )
-        population = config.evolution.population
-        gpus = ray.cluster_resources().get("GPU", 0) if config.device == "cuda" else 0
-        share = min(1.0, gpus / workers)
-        self._workers = [
-            _actor(
-                WorkerActor,
-                # Alone, a worker stays where the block is, even if a node joins and it is restarted.
-                {"num_cpus": 1, "num_gpus": share, "max_restarts": -1, **(here if alone else {})},
-                (config, arm, index, range(index, population, workers), grid, block, home, names),
-            )
-            for index in range(workers)
-        ]
-        self._actors += self._workers
+        self._workers: dict[int, ActorHandle[Any]] = {}
+        self._shares = Shares(config.evolution.population)
+        self._orders = 0
         self._greeted: dict[ray.ObjectRef[int], int] = {}
         self._running: dict[ray.ObjectRefGenerator[Telemetry], int] = {}
         self._processes: dict[int, int] = {}
-        self._fruitless = 0
-        self._steps_at_restart = 0
+        self._notes: list[str] = []
+        self._looked = time.monotonic()
+
+    def _role(
+        self, name: str, role: type[Any], options: dict[str, Any], *arguments: object
+    ) -> ActorHandle[Any]:
+        """An actor on this node, with a name by which others find it."""
+        options = {"name": f"{self._block.stem}-{name}", "num_cpus": 0, **options}
+        self._roles[name] = make_actor(role, self._nodes.home.identity, options, *arguments)
+        return self._roles[name]
+
+    def _server_name(self) -> str:
+        """Of the parameter server's actor on this node's block, which couriers call."""
+        if "server" not in self._roles:
+            arguments = (self._config, self._arm, self._grid, self._block)
+            self._role("server", ServerActor, {"max_restarts": -1}, *arguments)
+        return f"{self._block.stem}-server"
+
+    # What the driver asks for ----------------------------------------------------------------------
 
     def start(self) -> None:
-        for index in range(len(self._workers)):
-            self._greet(index)
+        self._nodes.begin_task()
+        self._look()
+        self._shares.begin(sorted(number for node in self._nodes for number in node.workers))
+        self._employ(self._nodes.home)
 
     def wait(self, seconds: float) -> bool:
         until = time.monotonic() + seconds
-        while (pending := [*self._greeted, *self._running]) and time.monotonic() < until:
-            left = max(0.0, until - time.monotonic())
-            done, _ = ray.wait(pending, num_returns=1, timeout=left)
-            for reference in done:
-                if reference in self._greeted:
-                    self._meet(reference)
-                else:
-                    self._listen(reference)
-        return not pending
+        while True:
+            if time.monotonic() - self._looked >= LOOK_SECONDS:
+                self._look()
+            if self._done and not (self._greeted or self._running):
+                self._nodes.end_task()
+                return True
+            left = until - time.monotonic()
+            if left <= 0.0:
+                return False
+            self._hear(min(left, LOOK_SECONDS))
 
-    def _greet(self, index: int) -> None:
+    @property
+    def restarts(self) -> int:
+        return self._restarts.count
+
+    def notes(self) -> list[str]:
+        """What people should know, since this was last asked."""
+        told, self._notes = self._notes, []
+        return told
+
+    def exchanges(self) -> Exchanges:
+        """What nodes exchanged since this was last asked."""
+        task = self._config.tasks[self.store.task]
+        told = self._nodes.take_exchanges()
+        for address, exchanges in told.items():
+            self._metrics.exchanged(address, task, exchanges)
+        return sum(told.values(), Exchanges())
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            ray.kill(worker)
+        self._nodes.close()  # Couriers that are about to begin still call the server.
+        for role in self._roles.values():
+            ray.kill(role)
+        self.store.remove()
+        self.hub.close()
+
+    # Nodes -----------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """See which nodes have left and which have come, and have as many workers as there is room for."""
+        self._looked = time.monotonic()
+        for node in self._nodes.look():
+            self._lose(node)
+        nodes = list(self._nodes)
+        missing = self._most - sum(len(node.workers) for node in nodes)
+        free = [node.cpus - len(node.workers) for node in nodes]
+        for node, count in zip(nodes, spread(max(0, missing), free), strict=True):
+            taken = {number for each in nodes for number in each.workers}
+            numbers = [n for n in range(len(taken) + count) if n not in taken][:count]
+            node.workers.update(numbers)
+            if node.workers and not (node.ready or self._nodes.arriving(node)):
+                self._nodes.arrive(node)
+            elif count and node.ready and not self._done:
+                self._employ(node)
+
+    @property
+    def _done(self) -> bool:
+        return self.store.over or self.store.stopped
+
+    @property
+    def _most(self) -> int:
+        """Workers to have, given the nodes that there are."""
+        cpus = sum(node.cpus for node in self._nodes)
+        wanted = cpus if self._wanted is None else self._wanted
+        return min(wanted, cpus, self._config.evolution.population)
+
+    def _lose(self, node: Node) -> None:
+        """A node is gone: others get what its workers had."""
+        if not node.workers:
+            return
+        changed: set[int] = set()
+        for number in node.workers:
+            self._forget(number)
+            self._workers.pop(number, None)
+            self._processes.pop(number, None)
+            if number in self._shares.workers:
+                changed |= set(self._shares.leave(number))
+        changed -= node.workers
+        self._order(changed)
+        others = f"{len(changed)} other worker{'s take' if len(changed) > 1 else ' takes'}"
+        self._notes.append(f"node {node.address} is gone; {others} over its pathways")
+
+    def _note_arrival(self, node: Node) -> None:
+        if not node.workers <= self._workers.keys():
+            count = len(node.workers)
+            self._notes.append(
+                f"a node has come: {node.address}, with {count} worker{'s' if count > 1 else ''}"
+            )
+
+    def _forget(self, number: int) -> None:
+        for waiting in (self._greeted, self._running):
+            for reference in [one for one, its in waiting.items() if its == number]:
+                del waiting[reference]
+
+    # Workers ---------------------------------------------------------------------------------------
+
+    def _employ(self, node: Node) -> None:
+        """Greet a node's workers that are not at work; those that are new are made first."""
+        gpus = ray.cluster_resources().get("GPU", 0) if self._config.device == "cuda" else 0
+        options = {
+            "num_cpus": 1,
+            "num_gpus": min(1.0, gpus / self._most),
+            "max_restarts": -1,
+        }
+        coordinator = f"{self._block.stem}-coordinator"
+        for number in sorted(node.workers):
+            if number not in self._workers:
+                self._workers[number] = make_actor(
+                    WorkerActor, node.identity, options,
+                    self._config, self._arm, number, self._grid, node.block, coordinator,
+                )  # fmt: skip
+            if number not in {*self._greeted.values(), *self._running.values()}:
+                self._greet(number)
+
+    def _order(self, changed: Iterable[int]) -> None:
+        """Tell workers that are at work which pathways they have now."""
+        for number in set(changed) & set(self._running.values()):
+            self._workers[number].order.remote(self._pathways(number))
+
+    def _pathways(self, number: int) -> Order:
+        self._orders += 1
+        return Order(self._orders, tuple(self._shares[number]))
+
+    def _hear(self, seconds: float) -> None:
+        """Wait for what workers and couriers have to say."""
+        pending = [*self._greeted, *self._running, *self._nodes.pending]
+        if not pending:
+            time.sleep(seconds)
+            return
+        ready, _ = ray.wait(pending, num_returns=1, timeout=seconds)
+        for reference in ready:
+            if reference in self._greeted:
+                self._meet(reference)
+            elif reference in self._running:
+                self._listen(reference)
+            else:
+                node = self._nodes.hear(reference)
+                if node is not None and not self._done:
+                    self._note_arrival(node)
+                    self._employ(node)
+
+    def _greet(self, number: int) -> None:
         """Ask a worker which process it is: once it answers it is there, anew or as before."""
-        self._greeted[self._workers[index].process.remote()] = index
+        self._greeted[self._workers[number].process.remote()] = number
 
     def _meet(self, reference: ray.ObjectRef[int]) -> None:
         """A worker answered the greeting, and is set to work; or it died."""
-        index = self._greeted.pop(reference)
+        number = self._greeted.pop(reference)
         try:
             process = answer(reference)
-        except ActorDiedError as error:
-            raise UserError(f"a worker cannot be started: {error}") from error
-        except ActorUnavailableError:
-            self._greet_again(index)
+        except RayTaskError:
+            raise
+        except RayError as error:
+            self._not_there(number, error)
             return
-        if process != self._processes.setdefault(index, process):
-            self._note_restart()
-            self._processes[index] = process
-        self._running[self._workers[index].run_task.remote()] = index
+        if process != self._processes.setdefault(number, process):
+            self._note_restart(number)
+            self._processes[number] = process
+        if self._done:
+            return
+        if number not in self._shares.workers:
+            self._order(self._shares.join(number))
+        self._running[self._workers[number].run_task.remote(self._pathways(number))] = number
 
     def _listen(self, told: ray.ObjectRefGenerator[Telemetry]) -> None:
         """A worker told something, came to the end of the task, or died on the way."""
         try:
-            self.hub.record(answer(next(told)))
+            telemetry = answer(next(told))
+            self.hub.record(telemetry)
+            address = self._address_of(self._running[told])
+            self._metrics.worked(address, self._config.tasks[telemetry.task], telemetry)
         except StopIteration:
             del self._running[told]
-        except (ActorDiedError, ActorUnavailableError):
-            self._greet_again(self._running.pop(told))
+        except RayTaskError:
+            raise
+        except RayError as error:
+            self._not_there(self._running.pop(told), error)
 
-    def _greet_again(self, index: int) -> None:
-        if not (self.store.over or self.store.stopped):
-            time.sleep(GREETING_SECONDS)
-            self._greet(index)
+    def _not_there(self, number: int, error: RayError) -> None:
+        """A worker does not answer: its node is gone, or ray starts it again."""
+        self._look()
+        if number not in self._workers or self._done:
+            return
+        if isinstance(error, ActorDiedError) and number not in self._processes:
+            raise UserError(f"a worker cannot be started: {error}") from error
+        time.sleep(GREETING_SECONDS)
+        self._greet(number)
 
-    def _note_restart(self) -> None:
-        self.restarts += 1
-        steps = self.store.agent_steps
-        self._fruitless = self._fruitless + 1 if steps == self._steps_at_restart else 1
-        self._steps_at_restart = steps
-        if self._fruitless > MOST_RESTARTS_IN_A_ROW:
-            raise UserError(
-                f"workers died {self._fruitless} times without an agent step in between; the log of"
-                " one is among ray's in /tmp/ray/session_latest/logs"
-            )
+    def _address_of(self, number: int) -> str:
+        (address,) = (node.address for node in self._nodes if number in node.workers)
+        return address
 
-    def close(self) -> None:
-        for actor in self._actors:
-            ray.kill(actor)
-        self.store.remove()
-        self.hub.close()
+    def _note_restart(self, number: int) -> None:
+        address = self._address_of(number)
+        self._metrics.restarted(address, self._config.tasks[self.store.task])
+        self._notes.append(f"worker {number} on {address} died and was started again")
+        self._restarts.note(self.store.agent_steps)

@@ -16,6 +16,7 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
+from pathnet_rl.telemetry import Exchanges
 from workers.coordinator import TournamentCoordinator
 from workers.metrics_hub import MetricsHub
 from workers.parameter_server import ParameterServer
@@ -56,6 +57,12 @@ class SerialCrew:
             self._worker.step()
         self._worker.end_task()
         return True
+
+    def notes(self) -> list[str]:
+        return []
+
+    def exchanges(self) -> Exchanges:
+        return Exchanges()
 
     def close(self) -> None:
         self.store.remove()

@@ -8,7 +8,7 @@ round, so that a machine whose speed drifts is as slow for one as for the other.
 not are suspended. CPU-seconds are user and system time of all processes of a row.
 
 --scaling measures what it costs to have more of something instead: population, frozen pathways, N, L, E,
-t_max, workers, and workers that reach the store through ray, as those of another node do.
+t_max, workers, and nodes.
 """
 
 from __future__ import annotations

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from launch.bench.rows import GAMES
+
+Family = Literal["population", "frozen", "workers", "nodes", "N", "L", "E", "t_max"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
 @dataclass(frozen=True)
@@ -28,5 +31,7 @@ class Options:
     """What computes with weights in this version's rows."""
     scaling: bool = False
     """Measure what it costs to have more of something instead."""
+    families: tuple[Family, ...] = FAMILIES
+    """What to have more of, with --scaling."""
     row: str = ""
     """Used by the program itself: be this row, given as JSON, until killed."""

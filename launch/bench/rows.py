@@ -27,7 +27,7 @@ GAMES = {"pong": "ALE/Pong-v5", "riverraid": "ALE/Riverraid-v5"}
 SILENT_ROWS = ("environment_only", "acting")
 ROWS = (*SILENT_ROWS, "serial", "system")
 A2C = "sb3_a2c"
-CREWS = ("serial", "system", "remote")
+CREWS = ("serial", "system", "nodes")
 """Rows that learn and report as a run does."""
 PRESET = "pong"
 
@@ -37,7 +37,7 @@ class Row:
     """One row of the table.
 
     Attributes:
-        kind: one of ROWS, or A2C, or `remote`: the system with all workers on another node.
+        kind: one of ROWS, or A2C, or `nodes`: the system with each worker on a node of its own.
         game: one of GAMES.
         population: of all processes together.
         processes: how many the row has side by side; the system starts its own workers.
@@ -205,11 +205,12 @@ def run_crew(config: RunConfig, counter: _Counter, kind: str, frozen: int) -> No
         from workers.ray_cluster import connect
         from workers.ray_crew import RayCrew
 
-        if kind == "remote":
-            from launch.bench.ray_nodes import start_two_nodes
+        if kind == "nodes":
+            from launch.bench.ray_nodes import start_nodes
 
-            start_two_nodes(config.workers or 1)
-        crew = RayCrew(config, Arm.PATHNET, grid, connect(config))
+            start_nodes(config.workers or 1)
+        connect(config)
+        crew = RayCrew(config, Arm.PATHNET, grid, config.workers)
     crew.server.begin_first_task(0)
     rng = np.random.default_rng(config.seed)
     earlier: ActiveModules = no_modules(grid.depth)

@@ -13,6 +13,7 @@ from launch.bench.options import Options
 from launch.bench.rows import Row
 from launch.bench.tables import print_rows
 
+NODES = 3
 FEW_PATHWAYS = 8
 """Where the population does not matter: emulators take long to make."""
 
@@ -32,9 +33,9 @@ def families(game: str, population: int) -> dict[str, list[Row]]:
     found = {
         "population": [Row("system", game, size) for size in (population, 4 * population)],
         "frozen": [Row("serial", game, few, varied="frozen", value=n) for n in (0, 1, 3, 5)],
-        "workers": [
-            *(Row("system", game, few, varied="workers", value=n) for n in sorted({1, cpus})),
-            Row("remote", game, few, varied="workers", value=cpus),
+        "workers": [Row("system", game, few, varied="workers", value=n) for n in sorted({1, cpus})],
+        "nodes": [
+            Row(kind, game, few, varied="workers", value=NODES) for kind in ("system", "nodes")
         ],
     }
     for setting, values in SETTINGS.items():
@@ -46,17 +47,22 @@ def measure_scaling(game: str, options: Options, scratch: Path, console: Console
     """Every family in turn, by name, and the memory of a further pathway."""
     found: dict[str, Any] = {}
     for name, rows in families(game, options.population).items():
+        if name not in options.families:
+            continue
         measured = compare(rows, options.rounds, options.seconds, scratch, console)
         found[name] = {_label(name, c): _figures(c, measured[0]) for c in measured}
-    first, second = (figures["peak_pss_mib"] for figures in found["population"].values())
-    found["mib_per_extra_pathway"] = (second - first) / (3 * options.population)
+    if "population" in found:
+        first, second = (figures["peak_pss_mib"] for figures in found["population"].values())
+        found["mib_per_extra_pathway"] = (second - first) / (3 * options.population)
     return found
 
 
 def _label(family: str, contender: Contender) -> str:
     row = contender.row
     value = row.population if family == "population" else row.value
-    return f"{value}, on another node" if row.kind == "remote" else str(value)
+    if family == "nodes":
+        return f"{value} workers on {value if row.kind == 'nodes' else 'one'} node(s)"
+    return str(value)
 
 
 def _figures(contender: Contender, first: Contender) -> dict[str, float]:
@@ -78,4 +84,5 @@ def print_scaling(console: Console, game: str, found: dict[str, Any]) -> None:
     for name, rows in found.items():
         if isinstance(rows, dict):
             print_rows(console, f"{game}, {name}: agent steps", rows, scaling=True)
-    console.print(f"memory of one more pathway: {found['mib_per_extra_pathway']:.1f} MiB")
+    if "mib_per_extra_pathway" in found:
+        console.print(f"memory of one more pathway: {found['mib_per_extra_pathway']:.1f} MiB")
