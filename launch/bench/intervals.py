@@ -16,10 +16,10 @@ from typing import Literal
 
 import numpy as np
 import tyro
-from ray.cluster_utils import Cluster
 from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from launch.bench.ray_nodes import start_nodes
 from launch.display import terminal
 from pathnet_rl.intervals import mean_interval, ratio_interval
 
@@ -97,12 +97,8 @@ def measure(options: Options, setting: float, seed: int) -> tuple[float, float]:
     if not (folder / "summary.json").exists():
         nodes = options.nodes if setting else 1
         cpus = options.nodes // nodes
-        cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": cpus, "include_dashboard": False}
-        )
+        cluster = start_nodes(nodes, cpus)
         try:
-            for _ in range(nodes - 1):
-                cluster.add_node(num_cpus=cpus)
             done = subprocess.run(
                 [
                     sys.executable, "-m", "launch.train", options.preset, "--name", name, "--folder",

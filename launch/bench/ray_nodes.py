@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 from ray.cluster_utils import Cluster
 
 
-def start_nodes(nodes: int) -> None:
-    """A cluster of so many nodes of one CPU each; RAY_ADDRESS names it from now on."""
+def start_nodes(nodes: int, cpus: int = 1) -> Cluster:
+    """A cluster of so many nodes of so many CPUs each; `address` is for RAY_ADDRESS, `shutdown` ends it."""
     cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+        initialize_head=True, head_node_args={"num_cpus": cpus, "include_dashboard": False}
     )
     for _ in range(nodes - 1):
-        cluster.add_node(num_cpus=1)
-    os.environ["RAY_ADDRESS"] = cluster.address
+        cluster.add_node(num_cpus=cpus)
+    return cluster

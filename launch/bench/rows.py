@@ -208,7 +208,7 @@ def run_crew(config: RunConfig, counter: _Counter, kind: str, frozen: int) -> No
         if kind == "nodes":
             from launch.bench.ray_nodes import start_nodes
 
-            start_nodes(config.workers or 1)
+            os.environ["RAY_ADDRESS"] = start_nodes(config.workers or 1).address
         connect(config)
         crew = RayCrew(config, Arm.PATHNET, grid, config.workers)
     crew.server.begin_first_task(0)
