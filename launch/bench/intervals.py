@@ -19,7 +19,6 @@ import tyro
 from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from launch.bench.ray_nodes import start_nodes
 from launch.display import terminal
 from pathnet_rl.intervals import mean_interval, ratio_interval
 
@@ -95,6 +94,8 @@ def measure(options: Options, setting: float, seed: int) -> tuple[float, float]:
     name = name_of(options, setting, seed)
     folder = options.folder / name
     if not (folder / "summary.json").exists():
+        from launch.bench.ray_nodes import start_nodes
+
         nodes = options.nodes if setting else 1
         cpus = options.nodes // nodes
         cluster = start_nodes(nodes, cpus)
