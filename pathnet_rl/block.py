@@ -47,8 +47,12 @@ def block_path(config: RunConfig, arm: Arm) -> Path:
     """One file a run folder and arm, in memory where the system has a place for that."""
     folder = (Path(config.folder) / config.name).resolve()
     digest = hashlib.sha256(f"{folder}/{arm.value}".encode()).hexdigest()[:16]
-    parent = SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
-    return parent / f"pathnet-rl-{digest}.block"
+    return block_folder() / f"pathnet-rl-{digest}.block"
+
+
+def block_folder() -> Path:
+    """Where blocks lie on this machine."""
+    return SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
 
 
 class Block:
@@ -176,26 +180,37 @@ class Block:
 
 
 def reserve(path: Path, grid: Grid) -> NDArray[np.uint8]:
-    """The bytes of a new file, all 0, in place of whatever lay at `path`.
+    """The bytes of a new block, all 0, in place of whatever lay at `path`.
 
     Raises:
         UserError: there is no room for it.
     """
-    size = _file_size(grid)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    return reserve_file(path, _file_size(grid))
+
+
+def reserve_file(path: Path, size: int) -> NDArray[np.uint8]:
+    """So many bytes of a new file, all 0, in place of whatever lay at `path`.
+
+    Raises:
+        UserError: it cannot be made, or there is no room for it.
+    """
     try:
-        # Reserve the pages now: a full /dev/shm is an error here and a SIGBUS later.
-        os.posix_fallocate(descriptor, 0, size)
-    except OSError as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            # Reserve the pages now: a full /dev/shm is an error here and a SIGBUS later.
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+    except OSError as error:
         raise UserError(
             f"cannot reserve {size / 2**20:.1f} MiB for the grid at {path}: {error.strerror};"
             " free space there"
         ) from error
-    finally:
-        os.close(descriptor)
     return np.memmap(path, dtype=np.uint8, mode="r+").view(np.ndarray)
 
 

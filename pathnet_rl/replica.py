@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pathnet_rl.block import COURIER_SUFFIX
+from pathnet_rl.block import COURIER_SUFFIX, reserve_file
 from pathnet_rl.config import LearningConfig
 from pathnet_rl.exchange import (
     Changes,
@@ -61,9 +60,11 @@ class Replica:
         self.store = GridStore.open(path, grid, learning, step)
         rows = len(grid.rows)
         integers = _HEADER + 3 * rows
-        mode: Literal["r+", "w+"] = "r+" if memory.exists() else "w+"
-        size = 8 * integers + 16 * grid.size
-        mapped_file = np.memmap(memory, np.uint8, mode=mode, shape=(size,)).view(np.ndarray)
+        mapped_file = (
+            np.memmap(memory, np.uint8, mode="r+").view(np.ndarray)
+            if memory.exists()
+            else reserve_file(memory, 8 * integers + 16 * grid.size)
+        )
         numbers: NDArray[np.int64] = mapped_file[: 8 * integers].view(np.int64)
         self._header = numbers[:_HEADER]
         self._versions, self._base_pushes, self._sent_pushes = numbers[_HEADER:].reshape(3, rows)

@@ -196,3 +196,13 @@ def test_the_key_is_another_one_each_time(network: Network) -> None:
     again = ExchangeServer(network.server, "127.0.0.1")
     again.close()
     assert again.address.key != network.network.address.key
+
+
+def test_a_node_whose_task_ended_before_it_had_workers_begins_the_next(network: Network) -> None:
+    """Its courier is still at work on the earlier one."""
+    network.server.begin_next_task(1, PATH)
+    network.courier.begin_task(SLOTS - 2)
+    assert network.store.task == 1
+    assert network.courier.tell().exchanges >= 0
+    network.courier.end_task()
+    assert network.learned_alike()

@@ -50,6 +50,9 @@ class Courier:
         Args:
             slot: counts what this node does, in the server's block.
         """
+        if self._thread is not None:  # It began a task that ended before workers came.
+            self._ending.set()
+            self._thread.join()
         self._thread = self._error = None
         whole = self._server.whole_block(slot)
         self._replica.load(whole, slot)

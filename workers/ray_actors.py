@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -21,6 +22,7 @@ from ray.exceptions import ActorDiedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pathnet_rl.arms import Arm
+from pathnet_rl.block import block_folder
 from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Coordinator
 from pathnet_rl.engine import rmsprop_step
@@ -133,7 +135,7 @@ class WorkerActor:
         torch.set_num_threads(1)
         self._index = index
         self._outbox, self._orders = Outbox(), Orders()
-        self._worker = PathwayWorker(
+        self._made: Callable[[], PathwayWorker] = lambda: PathwayWorker(
             config,
             arm,
             index,
@@ -143,12 +145,18 @@ class WorkerActor:
             self._outbox.append,
         )
 
+    @cached_property
+    def _worker(self) -> PathwayWorker:
+        """Made by the first call: an actor with threads whose constructor fails is aborted, at length."""
+        return self._made()
+
     def __repr__(self) -> str:
         """What ray puts before lines that the process prints, with the process and the node."""
         return f"worker {self._index}"
 
     def process(self) -> int:
-        """The id of the process that this is; another one after a restart."""
+        """The id of the process that this is; another one after a restart. The worker is there then."""
+        _ = self._worker
         return os.getpid()
 
     def run_task(self, orders: Order) -> Iterator[Telemetry]:
@@ -202,15 +210,25 @@ class ServerActor:
 
 
 class CourierActor:
-    """A courier in an actor of its node; the server is looked up by its name."""
+    """A courier in an actor of its node; the server is looked up by its name.
+
+    `block` is the name of the node's, wherever blocks lie there.
+    """
 
     CONCURRENCY_GROUPS: ClassVar[dict[str, int]] = {"telling": 1}
     """So that a task can end while it waits to tell."""
 
-    def __init__(self, config: RunConfig, grid: Grid, block: Path, server: str) -> None:
+    def __init__(self, config: RunConfig, grid: Grid, block: str, server: str) -> None:
         locate = cast("ServerActor", Waiting(ray.get_actor(server))).address
         self._client = ExchangeClient(locate)
-        self._courier = Courier(config, grid, block, self._client)
+        self._made: Callable[[], Courier] = lambda: Courier(
+            config, grid, block_folder() / block, self._client
+        )
+
+    @cached_property
+    def _courier(self) -> Courier:
+        """Made by the first call, as a worker is."""
+        return self._made()
 
     def begin_task(self, slot: int) -> Path:
         """As `Courier.begin_task`."""

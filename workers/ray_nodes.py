@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from pathnet_rl.block import SLOTS
 from pathnet_rl.config import RunConfig
@@ -99,14 +99,13 @@ class Nodes:
     def arrive(self, node: Node) -> None:
         """Let a node take over the server's block. It is ready when `hear` says so."""
         if node.courier is None:
-            path = self._block.with_name(f"{self._block.stem}-{node.identity[:12]}.block")
             node.courier = make_actor(
                 CourierActor,
                 node.identity,
                 {"num_cpus": 0, "max_restarts": -1},
                 self._config,
                 self._grid,
-                path,
+                f"{self._block.stem}-{node.identity[:12]}.block",
                 self._server(),
             )
         # A slot of the server's counters that no other node has had in this task.
@@ -127,6 +126,11 @@ class Nodes:
             said = answer(reference)
         except RayTaskError:
             raise
+        except ActorDiedError as error:
+            if any(one["NodeID"] == node.identity and one["Alive"] for one in ray.nodes()):
+                reason = str(error).strip().splitlines()[-1].strip()
+                raise UserError(f"the courier on {node.address} is dead: {reason}") from error
+            return None  # The next look finds the node gone.
         except RayError:
             if arrived:  # Its process died on the way.
                 self.arrive(node)
