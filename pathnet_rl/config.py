@@ -162,8 +162,9 @@ class RunConfig(Settings):
     """Every random number of the run comes from this."""
     workers: int | None = Field(None, ge=1)
     """Worker actors; one per CPU when not given. The population is spread over them."""
-    exchange_seconds: float = Field(0.2, gt=0.0)
-    """Between two exchanges of another node of a cluster with the parameter server."""
+    exchange_seconds: float = Field(0.05, gt=0.0)
+    """Between two exchanges of another node of a cluster with the parameter server, at least; a node with few
+    CPUs has fewer of them."""
     exchange_precision: Literal["float32", "bfloat16"] = "float32"
     """Of what a node tells in an exchange: bfloat16 is half the bytes, and rounded."""
     grid: GridConfig = GridConfig()

@@ -50,6 +50,7 @@ TAGS: dict[str, str] = {
     "exchange/staleness": "Pushes of other nodes that a node did not know of, mean at an exchange with the"
     " parameter server (on a cluster).",
     "exchange/milliseconds": "Wall time from what a node tells until it has the answer, mean of an exchange.",
+    "exchange/interval_milliseconds": "Wall time from one exchange of a node to the next, mean.",
     "exchange/kilobytes_sent": "Numbers that a node tells in an exchange.",
     "exchange/kilobytes_received": "Numbers that a node is told in an exchange.",
     "run/updates": "Pushes applied to the shared grid so far in this task.",

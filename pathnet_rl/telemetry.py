@@ -87,12 +87,14 @@ class Exchanges:
     """Sums over so many exchanges between nodes and the parameter server.
 
     Attributes:
-        seconds: from what a node told until it had taken the answer. staleness: pushes of others between two.
+        seconds: from what a node told until it had taken the answer. between: from one to the next.
+        staleness: pushes of others between two.
         bytes_sent, bytes_received: numbers, by the node.
     """
 
     exchanges: int = 0
     seconds: float = 0.0
+    between: float = 0.0
     staleness: float = 0.0
     bytes_sent: int = 0
     bytes_received: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ class Node:
         self.server = ParameterServer(config, Arm.PATHNET, self.grid, folder / "server.block")
         self.server.begin_first_task(0)
         self.courier = Courier(config, self.grid, folder / "node.block", self.server)
-        self.courier._replica.load(self.server.whole_block(SLOTS - 1), SLOTS - 1)
+        self.courier.join(SLOTS - 1)
         self.store = GridStore.open(folder / "node.block", self.grid, config.learning)
 
 
@@ -97,6 +98,25 @@ def test_a_courier_tells_how_exchanges_went(tmp_path: Path) -> None:
     assert (told.bytes_sent, told.bytes_received) == (numbers, numbers)
     assert told.seconds > 0.0
     assert node.courier.tell().exchanges == 0
+
+
+def test_a_node_with_few_cpus_has_fewer_exchanges(tmp_path: Path) -> None:
+    """What they take is measured as the CPU time of the courier's thread."""
+    config = tiny_config(tmp_path, exchange_seconds=0.0001)
+    node = Node(config, tmp_path)
+    rests = {}
+    for cpus in (None, 1, 10):
+        path = tmp_path / f"with-{cpus}.block"
+        courier = Courier(config, node.grid, path, node.server, cpus)
+        courier.join(SLOTS - 2)
+        courier.exchange()
+        began, worked = time.monotonic(), time.thread_time()
+        courier.exchange()
+        cpu = time.thread_time() - worked
+        rests[cpus] = (courier._due - began) / cpu
+    assert rests[None] < 10.0
+    assert 25.0 < rests[1] < 75.0
+    assert 2.5 < rests[10] < 7.5
 
 
 def test_a_courier_started_again_goes_on_with_what_it_finds(tmp_path: Path) -> None:

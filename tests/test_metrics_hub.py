@@ -16,7 +16,7 @@ from pathnet_rl.genotype import Genotype
 from pathnet_rl.hyperparameters import Factors
 from pathnet_rl.metrics import TAGS
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.telemetry import EpisodeRecord, PopulationSnapshot, Report, Telemetry
+from pathnet_rl.telemetry import EpisodeRecord, Exchanges, PopulationSnapshot, Report, Telemetry
 from tests.events import read_scalars, read_steps
 from tests.support import ROOT, read_rows, run_experiment, tiny_config
 from workers.metrics_hub import MetricsHub
@@ -36,10 +36,30 @@ def test_a_run_writes_exactly_the_tags_there_are(tmp_path: Path) -> None:
     run_experiment(config)
     for task in (0, 1):
         steps = read_steps(RunFolder(config).events(Arm.PATHNET, task))
-        assert sorted(steps) == sorted(TAGS)
+        # On one node, nobody exchanges anything.
+        assert sorted(steps) == sorted(tag for tag in TAGS if not tag.startswith("exchange/"))
         for points in steps.values():
             assert points == sorted(set(points))
             assert points[-1] >= 6000
+
+
+def test_exchanges_of_other_nodes_are_means_of_one(hub: MetricsHub, tmp_path: Path) -> None:
+    told = Exchanges(
+        exchanges=4, seconds=0.02, between=2.0, staleness=40.0, bytes_sent=8000, bytes_received=4000
+    )
+    hub.report(Report(16, 1, 0.5, 9.0, 0, ((), ()), POPULATION, told))
+    found = read_scalars(folder_of(tmp_path).events(Arm.PATHNET, 0))
+    wanted = {
+        "exchange/milliseconds": 5.0,
+        "exchange/interval_milliseconds": 500.0,
+        "exchange/staleness": 10.0,
+        "exchange/kilobytes_sent": 2.0,
+        "exchange/kilobytes_received": 1.0,
+    }
+    assert {tag for tag in found if tag.startswith("exchange/")} == set(wanted)
+    assert set(wanted) <= set(TAGS)
+    for tag, value in wanted.items():
+        assert found[tag] == pytest.approx([value])
 
 
 def open_hub(tmp_path: Path) -> MetricsHub:

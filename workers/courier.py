@@ -16,6 +16,9 @@ from pathnet_rl.replica import Replica
 from pathnet_rl.store import StaleTaskError
 from pathnet_rl.telemetry import Exchanges
 
+SHARE = 0.02
+"""Of a node's CPUs, what exchanges may take of it: with few workers they are less often."""
+
 
 class Server(Protocol):
     """The parameter server, as a courier sees it."""
@@ -29,17 +32,22 @@ class Courier:
 
     Args:
         path: where the node's block is, or is to be made.
+        cpus: of the node; exchanges take at most `SHARE` of them. No such limit if not given.
     """
 
-    def __init__(self, config: RunConfig, grid: Grid, path: Path, server: Server) -> None:
+    def __init__(
+        self, config: RunConfig, grid: Grid, path: Path, server: Server, cpus: int | None = None
+    ) -> None:
         self.path = path
         remove_leftovers(path.parent)
         self._interval, self._server = config.exchange_seconds, server
+        self._rest = 1.0 / (SHARE * cpus) if cpus else 0.0
         narrow = config.exchange_precision == "bfloat16"
         self._replica = Replica(path, grid, config.learning, rmsprop_step(config), narrow)
         store = self._replica.store
         self._others = store.updates - store.counted_here()[1]
         self._told = Exchanges()
+        self._began = self._due = time.monotonic()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -54,11 +62,15 @@ class Courier:
             self._ending.set()
             self._thread.join()
         self._thread = self._error = None
+        self.join(slot)
+        self.go_on()
+        return self.path
+
+    def join(self, slot: int) -> None:
+        """Take over everything, and nothing more: whoever calls `exchange` does so in this thread."""
         whole = self._server.whole_block(slot)
         self._replica.load(whole, slot)
         self._others = whole.news.updates
-        self.go_on()
-        return self.path
 
     def go_on(self) -> None:
         """Keep in step, if there is a task (this process may have been started again)."""
@@ -96,21 +108,22 @@ class Courier:
 
     def exchange(self) -> Changes:
         """One exchange; what was told."""
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.thread_time()
         changes = self._replica.changes()
         news = self._server.exchange(changes)
         self._replica.take(news)
         seconds = time.monotonic() - began
         staleness, self._others = news.updates - self._others, news.updates
-        self._told += Exchanges(1, seconds, staleness, changes.size, news.size)
+        between, self._began = began - self._began, began
+        self._told += Exchanges(1, seconds, between, staleness, changes.size, news.size)
+        self._due = began + max(self._interval, self._rest * (time.thread_time() - worked))
         return changes
 
     def _keep_in_step(self) -> None:
         try:
             # An exchange that takes longer than the interval is the interval: none waits in a queue.
-            due = time.monotonic()
-            while not self._ending.wait(due - time.monotonic()):
-                due = time.monotonic() + self._interval
+            self._began = self._due = time.monotonic()
+            while not self._ending.wait(self._due - time.monotonic()):
                 self.exchange()
             while len(self.exchange().rows):
                 pass

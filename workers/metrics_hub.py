@@ -134,6 +134,7 @@ class MetricsHub:
         if report.exchanges.exchanges:
             told = report.exchanges
             scalars["exchange/milliseconds"] = 1000.0 * told.seconds / told.exchanges
+            scalars["exchange/interval_milliseconds"] = 1000.0 * told.between / told.exchanges
             scalars["exchange/staleness"] = told.staleness / told.exchanges
             scalars["exchange/kilobytes_sent"] = told.bytes_sent / 1000.0 / told.exchanges
             scalars["exchange/kilobytes_received"] = told.bytes_received / 1000.0 / told.exchanges

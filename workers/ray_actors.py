@@ -218,11 +218,11 @@ class CourierActor:
     CONCURRENCY_GROUPS: ClassVar[dict[str, int]] = {"telling": 1}
     """So that a task can end while it waits to tell."""
 
-    def __init__(self, config: RunConfig, grid: Grid, block: str, server: str) -> None:
+    def __init__(self, config: RunConfig, grid: Grid, block: str, server: str, cpus: int) -> None:
         locate = cast("ServerActor", Waiting(ray.get_actor(server))).address
         self._client = ExchangeClient(locate)
         self._made: Callable[[], Courier] = lambda: Courier(
-            config, grid, block_folder() / block, self._client
+            config, grid, block_folder() / block, self._client, cpus
         )
 
     @cached_property

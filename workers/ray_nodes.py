@@ -107,6 +107,7 @@ class Nodes:
                 self._grid,
                 f"{self._block.stem}-{node.identity[:12]}.block",
                 self._server(),
+                node.cpus,
             )
         # A slot of the server's counters that no other node has had in this task.
         self._slots += 1
