@@ -115,8 +115,8 @@ def test_a_node_with_few_cpus_has_fewer_exchanges(tmp_path: Path) -> None:
         cpu = time.thread_time() - worked
         rests[cpus] = (courier._due - began) / cpu
     assert rests[None] < 10.0
-    assert 25.0 < rests[1] < 75.0
-    assert 2.5 < rests[10] < 7.5
+    assert 50.0 < rests[1] < 150.0
+    assert 5.0 < rests[10] < 15.0
 
 
 def test_a_courier_started_again_goes_on_with_what_it_finds(tmp_path: Path) -> None:

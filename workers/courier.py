@@ -16,7 +16,7 @@ from pathnet_rl.replica import Replica
 from pathnet_rl.store import StaleTaskError
 from pathnet_rl.telemetry import Exchanges
 
-SHARE = 0.02
+SHARE = 0.01
 """Of a node's CPUs, what exchanges may take of it: with few workers they are less often."""
 
 
