@@ -78,7 +78,7 @@ bench: $(STAMP) ## Measure agent steps per CPU-second beside the bare environmen
 tensorboard: export FSSPEC_S3 := {"use_listings_cache": false}
 tensorboard: export FSSPEC_GS := {"use_listings_cache": false}
 tensorboard: $(STAMP) ## Open TensorBoard on PATHNET_RL_FOLDER (else runs/), or on LOGDIR=
-	$(BIN)/tensorboard --logdir $(LOGDIR) $(ARGS)
+	$(BIN)/tensorboard --logdir '$(LOGDIR)' $(ARGS)
 
 picture: $(STAMP) ## Draw the grid of a run: make picture ARGS=runs/laptop
 	$(BIN)/python -m launch.picture $(ARGS)

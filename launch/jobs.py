@@ -18,6 +18,8 @@ from pathnet_rl.errors import UserError
 
 LOOK_SECONDS = 0.5
 """Between two looks whether a job has ended."""
+LATE_SECONDS = 30.0
+"""Until a stopped job must have begun to stop; and after STOP_SECONDS, when ray kills it, have ended."""
 OVER = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -66,7 +68,17 @@ def stop(jobs: Jobs, name: str, console: Console) -> None:
     console.print(
         f"stopping {name}: it saves first, for at most {STOP_SECONDS} seconds", soft_wrap=True
     )
+    asked = time.monotonic()
     while (status := jobs.status(name)) not in OVER:
+        if status == "PENDING" and time.monotonic() > asked + LATE_SECONDS:
+            raise UserError(
+                f"{name} has not begun: no node has room for it, or the cluster is slow; it ends as soon as"
+                " it begins"
+            )
+        if time.monotonic() > asked + STOP_SECONDS + LATE_SECONDS:
+            raise UserError(
+                f"{name} is still {status}; its node may be lost (make jobs, make logs)"
+            )
         time.sleep(LOOK_SECONDS)
     console.print(
         f"{name}: {status}; submitting the same command again goes on with the run", soft_wrap=True

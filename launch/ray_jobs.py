@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import logging
 import os
 import tempfile
@@ -80,16 +81,16 @@ class Jobs:
         """What a job has printed and what it prints, until it ends."""
         self.status(name)
         lines = self._client.tail_job_logs(name)
-        loop = asyncio.new_event_loop()
-        try:
+
+        async def following() -> str:
+            return await anext(lines)
+
+        # A runner ends what is under way when Ctrl-C comes, or the caller has heard enough.
+        with asyncio.Runner() as runner, contextlib.suppress(StopAsyncIteration):
             while True:
                 with self._asking(name):
-                    yield loop.run_until_complete(anext(lines))
-        except StopAsyncIteration:
-            return
-        finally:
-            loop.run_until_complete(lines.aclose())  # type: ignore[attr-defined]
-            loop.close()
+                    text = runner.run(following())
+                yield text
 
     def stop(self, name: str) -> bool:
         """Ask a job to save and end; False if it has ended before."""
@@ -152,8 +153,8 @@ def _reach(address: str) -> None:
         urllib.request.urlopen(f"{address}/api/version", timeout=REACH_SECONDS).close()
     except urllib.error.HTTPError:
         return  # An answer, if only that a token is missing.
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = str(getattr(error, "reason", None) or error).strip()
         raise UserError(
             f"no ray cluster answers at {address}: {reason}; see that its head runs and that this machine"
             " reaches its dashboard's port"

@@ -75,7 +75,7 @@ def submit(arguments: list[str], console: Console) -> str:
         f"  stop it:      make stop JOB={job} ADDRESS={jobs.address}",
         f"  all jobs:     make jobs ADDRESS={jobs.address}",
         f"  results:      {results}",
-        f"  TensorBoard:  make tensorboard LOGDIR={results}",
+        f"  TensorBoard:  make tensorboard LOGDIR={shlex.quote(results)}",
         "The same command goes on with the run after it was stopped or killed.",
     ):
         console.print(line, soft_wrap=True)

@@ -29,6 +29,7 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid, build_grid
+from pathnet_rl.places import in_job
 from pathnet_rl.report import TaskSummary, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import TaskResult
@@ -195,7 +196,8 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:
-        console.print(f"Stopped and saved. To go on: {to_go_on('launch.train')}", soft_wrap=True)
+        how = "submit the same command again" if in_job() else to_go_on("launch.train")
+        console.print(f"Stopped and saved. To go on: {how}", soft_wrap=True)
         sys.exit(130)
 
 

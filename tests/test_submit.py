@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -123,6 +124,16 @@ def test_a_job_is_stopped_with_everything_saved_and_the_same_command_goes_on(
     assert re.fullmatch(r"cartpole-\d{8}-\d{6}", job)
     folder = RunFolder(RunConfig(name="cartpole", folder=str(tmp_path)))
     wait_for(lambda: folder.returns.exists() and folder.returns.stat().st_size > 2000, PATIENCE)
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "launch.jobs", "follow", job],
+        cwd=ROOT, env={**os.environ, **cluster}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert follower.stdout is not None
+    follower.stdout.readline()
+    follower.send_signal(signal.SIGINT)
+    output, errors = follower.communicate(timeout=PATIENCE)
+    assert "No longer looking; the job goes on." in output
+    assert (follower.returncode, errors) == (130, "")
     done = run("launch.jobs", "stop", job, **cluster)
     assert f"{job}: STOPPED" in done.stdout, done
     assert f"{job}  STOPPED" in run("launch.jobs", "list", **cluster).stdout
@@ -186,6 +197,21 @@ def test_an_unknown_option_is_refused_here() -> None:
     )
     assert done.returncode == 2
     assert "Unrecognized options: --sede" in done.stderr + done.stdout
+
+
+def test_a_port_where_something_else_listens_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"@ @ @ no http here\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"http://127.0.0.1:{other.getsockname()[1]}"
+        line = only_line(run("launch.jobs", "list", RAY_API_SERVER_ADDRESS=address))
+        assert f"no ray cluster answers at {address}" in line
 
 
 def test_an_address_without_http_is_refused() -> None:

@@ -102,7 +102,7 @@ class RayCrew:
         while True:
             if time.monotonic() - self._looked >= LOOK_SECONDS:
                 self._look()
-            if self._done and not (self._greeted or self._running):
+            if self._done and not self._running:
                 self._nodes.end_task()
                 return True
             left = until - time.monotonic()
