@@ -10,7 +10,7 @@ CODE := pathnet_rl workers launch tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare pong test lint format bench tensorboard picture report clean
+.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare pong test lint format bench scaling tensorboard picture report clean
 
 help: ## List the targets
 	@echo "PathNet on A3C. Targets:"
@@ -53,6 +53,9 @@ format: $(STAMP) ## Format the code and sort its imports
 
 bench: $(STAMP) ## Measure agent steps per CPU-second beside the bare environments
 	$(BIN)/python -m launch.bench $(ARGS)
+
+scaling: $(STAMP) ## Measure exchanges of up to 64 simulated nodes with one server (half an hour)
+	$(BIN)/python -m launch.bench.nodes $(ARGS)
 
 tensorboard: $(STAMP) ## Open TensorBoard on runs/
 	$(BIN)/tensorboard --logdir runs $(ARGS)

@@ -1,4 +1,4 @@
-"""Exchanges, measured: one server and many nodes, each with its courier, on this machine, in one configuration."""
+"""Exchanges between one server and many nodes, each with its courier, measured on this machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ MOST_PUSHES = 2000
 """A second, all nodes together, that are made one by one: they take 0.2 milliseconds of CPU each."""
 LEAST_EXCHANGES = 4
 """Of a node while it is measured."""
-WARM_UP_SECONDS = 1.0
+WARM_UP_EXCHANGES = 3
+"""Of every node, before anything is measured."""
 ANSWER_SECONDS = 120.0
 """After so long a process counts as lost."""
 
@@ -57,7 +58,7 @@ class Setting:
         """How pushes are made."""
         if self.together is not None:
             return self.together
-        return self.workers * self.rate > MOST_PUSHES
+        return self.workers * self.rate > MOST_PUSHES and self.rate * self.interval >= 1.0
 
     @property
     def name(self) -> str:
@@ -69,7 +70,7 @@ class Setting:
 def context() -> ForkServerContext:
     """Processes are forked off one that has imported everything and computed nothing."""
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload([node_process.__name__])
+    found.set_forkserver_preload([node_process.__name__, "launch.display", "tyro"])
     return found
 
 
@@ -158,8 +159,8 @@ def measure(
         processes = children[1:]
         for process in processes:
             process.hear()
-        time.sleep(WARM_UP_SECONDS + setting.interval)
-        first = _Marks(server, processes)
+        while (first := _Marks(server, processes)).exchanges < WARM_UP_EXCHANGES:
+            time.sleep(setting.interval / 2)
         time.sleep(seconds)
         last = _Marks(server, processes)
         for process in processes:
@@ -188,15 +189,16 @@ def measure(
 
 
 class _Marks:
-    """The time, pushes made so far, and CPU seconds: the server's, all nodes', everybody's on this machine."""
+    """The time; so far: CPU seconds of server, nodes, everybody; pushes; a node's fewest exchanges."""
 
     def __init__(self, server: _Child, processes: list[_Child]) -> None:
         self.server_cpu: float = server.ask("cpu")
         for process in processes:
             process.say("count")
         counted = [process.hear() for process in processes]
-        self.pushes = sum(pushes for pushes, _ in counted)
-        self.nodes_cpu = sum(seconds for _, seconds in counted)
+        self.pushes = sum(pushes for pushes, _, _ in counted)
+        self.nodes_cpu = sum(seconds for _, seconds, _ in counted)
+        self.exchanges = min(exchanges for _, _, exchanges in counted)
         times = psutil.cpu_times()
         self.machine_cpu = times.user + times.nice + times.system
         self.time = time.monotonic()

@@ -41,8 +41,8 @@ class Exchange:
     Attributes:
         ended: on the machine's monotonic clock. seconds: from what was told until the answer was taken.
         cpu_seconds: of the courier's thread. staleness: pushes of others since the last one.
-        numbers_up, numbers_down: of rows, parameters and mean squares counted as one. bytes_up, bytes_down: of
-            frames, all in all.
+        numbers_up, numbers_down: of rows, a parameter and its mean square counted as one.
+        bytes_up, bytes_down: of frames, all in all.
     """
 
     ended: float
@@ -147,7 +147,8 @@ def child(target: Callable[..., None], *arguments: object) -> None:
 def be_nodes(nodes: Nodes, connection: Connection) -> None:
     """Exchange and push until told to end; then all exchanges are told, one a row, and all pushes.
 
-    Commands: `count` (answered with pushes made so far and CPU seconds), `end`, and `close` after it.
+    Commands: `count` (answered with pushes, CPU seconds and the fewest exchanges of a node so far), `end`,
+    and `close` after it.
     """
     torch.set_num_threads(1)
     config, grid, step = nodes.config, nodes.grid, rmsprop_step(nodes.config)
@@ -183,7 +184,8 @@ def be_nodes(nodes: Nodes, connection: Connection) -> None:
             if connection.poll(PAUSE_SECONDS if not nodes.together else None):
                 if connection.recv() == "end":
                     break
-                connection.send((pushes(), time.process_time()))
+                fewest = min(len(courier.exchanges) for courier in couriers)
+                connection.send((pushes(), time.process_time(), fewest))
         for there in workers:
             there.stop()
         for courier in couriers:

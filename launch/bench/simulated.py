@@ -1,10 +1,10 @@
-"""Simulated workers: they push recorded gradients to their node's block, at a given rate and without emulators.
+"""Simulated workers: they push recorded gradients to their node's block, at a given rate, without emulators.
 
-Where pushes cannot be made one by one as fast as asked, one step stands for many: the same number of pushes of
-every worker of the node, made once in each exchange, between what the node tells and the answer. An exchange
-cannot tell. It copies rows whose counters moved, and these are the union of the node's pathways either way,
-as long as each worker pushes between two exchanges and while one lasts; counters and decays are those of that
-many pushes, and numbers move as far as by so many.
+Where pushes cannot be made one by one as fast as asked, one step stands for many: the same number of pushes
+of every worker of the node, made once in each exchange, between what the node tells and the answer. An
+exchange cannot tell. It copies rows whose counters moved, and these are the union of the node's pathways
+either way, as long as each worker pushes between two exchanges and while one lasts; counters and decays are
+those of that many pushes, and numbers move as far as by so many.
 """
 
 from __future__ import annotations
