@@ -1,67 +1,66 @@
-"""The tables of `launch.bench.nodes`, for people."""
+"""The tables of `launch.bench.nodes`, for people: what was measured, and what the model says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+SETTING = "workers / nodes / s"
+Row = Mapping[str, Any]
 
-def print_all(console: Console, report: Mapping[str, Any]) -> None:
-    """What was measured, how far the model is from it, and what it predicts."""
+
+def print_all(console: Console, report: Row) -> None:
+    """Every table of a report."""
     _print(
         console,
-        "measured, medians",
-        [
-            "workers", "nodes", "interval", "pushes/s", "exchanges/s (asked)", "MB/s a node up, down",
-            "server's CPU", "server ms", "courier ms", "exchange ms (95%)", "staleness",
-        ],
+        "exchanges, measured (a second: reached, asked; milliseconds of CPU: server, courier)",
+        [SETTING, "a second", "server's CPU", "ms", "lasts ms (95%)", "MB/s up, down", "staleness"],
         (_measured(row) for row in report["settings"]),
-    )  # fmt: skip
+    )
     costs = report["costs"]
-    console.print(
-        f"an exchange takes the server {1e3 * costs['constant']:.2f} ms of CPU and"
-        f" {1e9 * costs['per_byte']:.2f} ms a MB, the courier {1e3 * costs['courier_constant']:.2f} ms and"
-        f" {1e9 * costs['courier_per_byte']:.2f} ms a MB"
+    for who, constant, per_byte in (
+        ("the server", costs["constant"], costs["per_byte"]),
+        ("a courier", costs["courier_constant"], costs["courier_per_byte"]),
+    ):
+        console.print(f"{who}: {1e3 * constant:.2f} ms an exchange + {1e9 * per_byte:.2f} ms a MB")
+    _print(
+        console,
+        "the model beside it (* fitted)",
+        [SETTING, "MB", "model", "server ms", "model", "courier ms", "model"],
+        (_compared(row) for row in report["comparison"]),
+    )
+    links = sorted({row["link"] for row in report["predictions"]})
+    _print(
+        console,
+        "one server, predicted: interval in seconds and what limits it",
+        [
+            SETTING,
+            *(f"{link / 1e9:g} Gbit/s" for link in links),
+            "server's CPU",
+            "Gbit/s",
+            "staleness",
+        ],
+        _predicted(report["predictions"]),
     )
     _print(
         console,
-        "the model beside what was measured",
-        ["workers", "nodes", "interval", "", "MB", "by the model", "server ms", "by the model",
-         "courier ms", "by the model"],
-        (_compared(row) for row in report["comparison"]),
-    )  # fmt: skip
-    for link in sorted({row["link"] for row in report["predictions"]}):
-        _print(
-            console,
-            f"one server, predicted: {link / 1e9:g} Gbit/s",
-            ["workers", "nodes", "asked", "interval", "limit", "server's CPU", "server's Gbit/s",
-             "a node's Gbit/s", "staleness"],
-            (_predicted(row) for row in report["predictions"] if row["link"] == link),
-        )  # fmt: skip
-    _print(
-        console,
-        "servers for a delay, predicted",
+        "servers needed for a delay, predicted",
         ["delay", "nodes", "shards by module", "tree of two levels"],
         (
-            (f"{row['delay']:g} s", f"{row['nodes']}", _count(row["servers_by_module"]),
-             _count(row["servers_in_a_tree"]))
+            [f"{row['delay']:g} s", f"{row['nodes']}", *map(_count, _servers(row))]
             for row in report["more_servers"]
         ),
-    )  # fmt: skip
+    )
     _print(
         console,
-        "4 million pushes, predicted: CPU hours and bytes",
-        ["workers", "nodes", "interval", "workers' hours", "couriers'", "server's", "TB"],
-        (
-            (f"{row['workers']:,}", f"{row['nodes']}", f"{row['interval']:.2f} s",
-             f"{row['worker_hours']:.1f}", f"{row['courier_hours']:.2f}", f"{row['server_hours']:.2f}",
-             f"{row['bytes'] / 1e12:.3f}")
-            for row in report["bills"]
-        ),
-    )  # fmt: skip
+        "4 million pushes, predicted: CPU hours",
+        [SETTING, "workers", "couriers", "server", "TB on the network"],
+        (_billed(row) for row in report["bills"]),
+    )
 
 
 def _print(
@@ -69,57 +68,63 @@ def _print(
 ) -> None:
     table = Table(title=title)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="left" if column == SETTING else "right")
     for row in rows:
         table.add_row(*row)
     console.print(table)
 
 
-def _measured(row: Mapping[str, Any]) -> list[str]:
+def _setting(row: Row, interval: str = "interval") -> str:
+    return f"{row['workers']:,} / {row['nodes']} / {row[interval]:.3g}"
+
+
+def _measured(row: Row) -> list[str]:
     found = row["median"]
     return [
-        f"{row['workers']:,}",
-        f"{row['nodes']}",
-        f"{row['interval']:g} s",
-        f"{found['pushes_per_second']:,.0f}{' *' if found['pushes_together'] else ''}",
-        f"{found['exchanges_per_second']:.1f} ({found['exchanges_per_second_asked']:g})",
-        f"{found['bytes_per_second_up'] / 1e6:.2f}, {found['bytes_per_second_down'] / 1e6:.2f}",
+        _setting(row),
+        f"{found['exchanges_per_second']:.1f}, {found['exchanges_per_second_asked']:g}",
         f"{found['server_cpu_percent']:.0f}%",
-        f"{found['server_milliseconds']:.2f}",
-        f"{found['courier_milliseconds']:.2f}",
+        f"{found['server_milliseconds']:.1f}, {found['courier_milliseconds']:.1f}",
         f"{found['exchange_milliseconds']:.0f} ({found['exchange_milliseconds_95']:.0f})",
+        f"{found['bytes_per_second_up'] / 1e6:.1f}, {found['bytes_per_second_down'] / 1e6:.1f}",
         f"{found['staleness']:,.0f}",
     ]
 
 
-def _compared(row: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{row['workers']:,}",
-        f"{row['nodes']}",
-        f"{row['interval']:g} s",
-        "fitted" if row["fitted"] else "",
-        f"{row['bytes'] / 1e6:.2f}",
-        f"{row['bytes_modelled'] / 1e6:.2f} ({row['bytes_error']:+.0%})",
-        f"{row['server_milliseconds']:.2f}",
-        f"{row['server_milliseconds_modelled']:.2f} ({row['server_error']:+.0%})",
-        f"{row['courier_milliseconds']:.2f}",
-        f"{row['courier_milliseconds_modelled']:.2f} ({row['courier_error']:+.0%})",
-    ]
+def _compared(row: Row) -> list[str]:
+    cells = [_setting(row) + (" *" if row["fitted"] else "")]
+    for name, unit in (("bytes", 1e6), ("server_milliseconds", 1.0), ("courier_milliseconds", 1.0)):
+        error = row[f"{name.removesuffix('_milliseconds')}_error"]
+        cells += [f"{row[name] / unit:.2f}", f"{row[f'{name}_modelled'] / unit:.2f} ({error:+.0%})"]
+    return cells
 
 
-def _predicted(row: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{row['workers']:,}",
-        f"{row['nodes']}",
-        f"{row['asked']:g} s",
-        f"{row['interval']:.2f} s",
-        row["limit"],
-        f"{row['server_cpu']:.0%}",
-        f"{row['server_bits'] / 1e9:.2f}",
-        f"{row['node_bits'] / 1e9:.3f}",
-        f"{row['staleness']:,.0f}",
-    ]
+def _predicted(rows: Iterable[Row]) -> Iterable[list[str]]:
+    """One line a cluster and interval; what follows is said for the first link."""
+
+    def cluster(row: Row) -> tuple[float, int, int]:
+        return row["asked"], row["workers"], row["nodes"]
+
+    for _, group in groupby(sorted(rows, key=lambda row: (*cluster(row), row["link"])), cluster):
+        of_links = list(group)
+        first = of_links[0]
+        yield [
+            _setting(first, "asked"),
+            *(f"{row['interval']:.2f} {row['limit']}" for row in of_links),
+            f"{first['server_cpu']:.0%}",
+            f"{first['server_bits'] / 1e9:.2f}",
+            f"{first['staleness']:,.0f}",
+        ]
+
+
+def _servers(row: Row) -> tuple[int | None, int | None]:
+    return row["servers_by_module"], row["servers_in_a_tree"]
 
 
 def _count(servers: int | None) -> str:
     return "not enough" if servers is None else f"{servers}"
+
+
+def _billed(row: Row) -> list[str]:
+    hours = (f"{row[f'{who}_hours']:.2f}" for who in ("worker", "courier", "server"))
+    return [_setting(row), *hours, f"{row['bytes'] / 1e12:.3f}"]
