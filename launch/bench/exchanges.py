@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ LEAST_EXCHANGES = 4
 """Of a node while it is measured."""
 WARM_UP_EXCHANGES = 3
 """Of every node, before anything is measured."""
-ANSWER_SECONDS = 120.0
+ANSWER_SECONDS = 300.0
 """After so long a process counts as lost."""
 
 
@@ -95,10 +96,13 @@ class _Child:
         try:
             if self._connection.poll(ANSWER_SECONDS):
                 return self._connection.recv()
-            what = f"said nothing for {ANSWER_SECONDS:g} seconds"
+            what = f"said nothing for {ANSWER_SECONDS:g} seconds; above is what it was at"
+            if self._process.pid is not None:
+                os.kill(self._process.pid, node_process.WHERE_ARE_YOU)
+                time.sleep(1.0)
         except EOFError:
             what = "has ended; its error is above"
-        raise UserError(f"a process of the measurement {what}; run it again with fewer nodes")
+        raise UserError(f"a process of the measurement {what}")
 
     def say(self, command: str) -> None:
         """A command."""

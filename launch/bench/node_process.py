@@ -6,6 +6,7 @@ Each takes commands from a pipe until it is told to end.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import signal
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from workers.courier import Courier
 from workers.exchange_server import Address, ExchangeClient, ExchangeServer
 from workers.parameter_server import ParameterServer
 
+WHERE_ARE_YOU = signal.SIGUSR1
+"""A process that says nothing is asked by this signal for the lines that its threads are at."""
 PAUSE_SECONDS = 0.002
 """Between two looks of simulated workers at the clock."""
 
@@ -140,7 +143,8 @@ class Nodes:
 def child(target: Callable[..., None], *arguments: object) -> None:
     """Be one of these processes; whoever started it ends it, also by ending itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    faulthandler.register(WHERE_ARE_YOU)
+    with contextlib.suppress(EOFError, ConnectionError):
         target(*arguments)
 
 

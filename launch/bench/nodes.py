@@ -37,6 +37,8 @@ from pathnet_rl.provenance import provenance
 AGENT_STEPS_PER_CPU_SECOND = 1566.0
 """Of one worker, E = 1, on Pong: the fastest that docs/performance.md has."""
 OUTPUT = Path("runs/scaling/latest.json")
+RAW = OUTPUT.with_name("turns.json")
+"""What has been measured so far."""
 
 
 @dataclass(frozen=True)
@@ -89,22 +91,34 @@ def measure_all(
     recordings: tuple[int, int],
     console: Console,
 ) -> dict[str, Any]:
-    """Figures of every setting and round, and their medians.
+    """Figures of every setting and round, and their medians. A turn that is lost is said, and not counted.
 
     Args:
         recordings: pathways, and gradients of each.
+
+    Raises:
+        UserError: every turn of a setting was lost.
     """
     config = config.model_copy(update={"agent_steps": (MOST_AGENT_STEPS,)})
     grid = build_grid(config)
-    rows: list[dict[str, Any]] = [{**asdict(setting), "rounds": []} for setting in chosen]
+    rows: list[dict[str, Any]] = [
+        {**asdict(setting), "rounds": [], "lost": []} for setting in chosen
+    ]
     with tempfile.TemporaryDirectory() as folder:
         console.print("recording gradients ...")
         recorded = record(config, grid, Path(folder), *recordings)
         for number in range(rounds):
             for setting, row in zip(chosen, rows, strict=True):
                 console.print(f"round {number + 1} of {rounds}: {setting.name}")
-                row["rounds"].append(measure(setting, config, grid, recorded, seconds))
-    for row in rows:
+                try:
+                    row["rounds"].append(measure(setting, config, grid, recorded, seconds))
+                except UserError as error:
+                    console.print(f"lost: {error}")
+                    row["lost"].append(str(error))
+                write_json(RAW, {"settings": rows})
+    for setting, row in zip(chosen, rows, strict=True):
+        if not row["rounds"]:
+            raise UserError(f"{setting.name} was lost in every round; the rest is in {RAW}")
         keys = row["rounds"][0]
         row["median"] = {
             key: statistics.median(found[key] for found in row["rounds"]) for key in keys
@@ -134,6 +148,7 @@ def main() -> None:
     learning = config.learning
     rate = options.agent_steps_per_cpu_second / (learning.environments * learning.rollout_steps)
     fitted, compared = settings(rate, options.quick)
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     try:
         measured = measure_all(
             [*fitted, *compared],
@@ -154,7 +169,6 @@ def main() -> None:
         **predictions.from_measured(shape, measured["settings"], len(fitted), rate),
         "provenance": origin,
     }
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     write_json(OUTPUT, json.loads(json.dumps(report)))
     node_tables.print_all(console, report)
     console.print(f"written to {OUTPUT}")
