@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import statistics
 import sys
@@ -163,6 +164,8 @@ def main() -> None:
     shape = shape_of(build_grid(config))
     report = {
         "options": asdict(options),
+        # What glibc is told about freed memory is half of the server's CPU (docs/scaling.md).
+        "malloc": {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")},
         "pushes_per_second_of_a_worker": rate,
         "shape": asdict(shape),
         **measured,
