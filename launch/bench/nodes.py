@@ -16,7 +16,7 @@ import signal
 import statistics
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ AGENT_STEPS_PER_CPU_SECOND = 1566.0
 OUTPUT = Path("runs/scaling/latest.json")
 RAW = OUTPUT.with_name("turns.json")
 """What has been measured so far."""
+SETTING = tuple(field.name for field in fields(Setting))
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Options:
     """Whose grid, first game, E and t_max."""
     agent_steps_per_cpu_second: float = AGENT_STEPS_PER_CPU_SECOND
     """Of one worker; its pushes a second are this by E t_max."""
+    turns: Path | None = None
+    """Measure nothing: let the model be fitted to the turns of this turns.json."""
 
 
 def settings(rate: float, quick: bool) -> tuple[list[Setting], list[Setting]]:
@@ -85,46 +88,61 @@ def shape_of(grid: Grid) -> Shape:
 
 
 def measure_all(
-    chosen: list[Setting],
+    turns: dict[str, Any],
     config: RunConfig,
     rounds: int,
     seconds: float,
     recordings: tuple[int, int],
     console: Console,
-) -> dict[str, Any]:
-    """Figures of every setting and round, and their medians. A turn that is lost is said, and not counted.
+) -> None:
+    """Let all settings of `turns` have their turns, which go in there and, each time, to RAW.
+
+    A turn that is lost is said, and not counted.
 
     Args:
         recordings: pathways, and gradients of each.
-
-    Raises:
-        UserError: every turn of a setting was lost.
     """
     config = config.model_copy(update={"agent_steps": (MOST_AGENT_STEPS,)})
     grid = build_grid(config)
-    rows: list[dict[str, Any]] = [
-        {**asdict(setting), "rounds": [], "lost": []} for setting in chosen
-    ]
     with tempfile.TemporaryDirectory() as folder:
         console.print("recording gradients ...")
         recorded = record(config, grid, Path(folder), *recordings)
+        turns["recording_cpu_seconds_per_push"] = recorded.cpu_seconds
         for number in range(rounds):
-            for setting, row in zip(chosen, rows, strict=True):
+            for row in turns["settings"]:
+                setting = Setting(**{key: row[key] for key in SETTING})
                 console.print(f"round {number + 1} of {rounds}: {setting.name}")
                 try:
                     row["rounds"].append(measure(setting, config, grid, recorded, seconds))
                 except UserError as error:
                     console.print(f"lost: {error}")
                     row["lost"].append(str(error))
-                write_json(RAW, {"settings": rows})
-    for setting, row in zip(chosen, rows, strict=True):
-        if not row["rounds"]:
-            raise UserError(f"{setting.name} was lost in every round; the rest is in {RAW}")
-        keys = row["rounds"][0]
-        row["median"] = {
-            key: statistics.median(found[key] for found in row["rounds"]) for key in keys
-        }
-    return {"settings": rows, "recording_cpu_seconds_per_push": recorded.cpu_seconds}
+                write_json(RAW, turns)
+
+
+def report_of(turns: dict[str, Any]) -> dict[str, Any]:
+    """Turns, what they come to, and what the model makes of it.
+
+    Raises:
+        UserError: every turn of a setting was lost.
+    """
+    rows = []
+    for row in turns["settings"]:
+        found = row["rounds"]
+        if not found:
+            raise UserError(f"{Setting(**{key: row[key] for key in SETTING}).name} has no turn")
+        rows.append(
+            {
+                **row,
+                "median": {key: statistics.median(turn[key] for turn in found) for key in found[0]},
+                "least_disturbed": max(found, key=lambda turn: turn["exchanges_per_second"]),
+            }
+        )
+    shape = Shape(**{**turns["shape"], "module_sizes": tuple(turns["shape"]["module_sizes"])})
+    derived = predictions.from_measured(
+        shape, rows, turns["fitted"], turns["pushes_per_second_of_a_worker"]
+    )
+    return {**turns, "settings": rows, **derived}
 
 
 def main() -> None:
@@ -144,37 +162,53 @@ def main() -> None:
             sys.exit(f"error: {name} must be a positive number, got {value}")
     # As an interruption: processes end with the command.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    console, origin = terminal(), provenance()
+    console = terminal()
+    try:
+        turns = read_turns(options.turns) if options.turns else new_turns(options)
+        if not options.turns:
+            size = (8, 1) if options.quick else (32, 3)
+            measure_all(turns, PRESETS[options.preset][1], rounds, seconds, size, console)
+        report = report_of(turns)
+        OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+        write_json(OUTPUT, report)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    node_tables.print_all(console, report)
+    console.print(f"written to {OUTPUT}")
+
+
+def new_turns(options: Options) -> dict[str, Any]:
+    """What is to be measured, and no turn of it yet."""
     config = PRESETS[options.preset][1]
     learning = config.learning
     rate = options.agent_steps_per_cpu_second / (learning.environments * learning.rollout_steps)
     fitted, compared = settings(rate, options.quick)
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        measured = measure_all(
-            [*fitted, *compared],
-            config,
-            rounds,
-            seconds,
-            (8, 1) if options.quick else (32, 3),
-            console,
-        )
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    shape = shape_of(build_grid(config))
-    report = {
-        "options": asdict(options),
+    RAW.parent.mkdir(parents=True, exist_ok=True)
+    return {
+        "options": json.loads(json.dumps(asdict(options), default=str)),
         # What glibc is told about freed memory is half of the server's CPU (docs/scaling.md).
         "malloc": {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")},
         "pushes_per_second_of_a_worker": rate,
-        "shape": asdict(shape),
-        **measured,
-        **predictions.from_measured(shape, measured["settings"], len(fitted), rate),
-        "provenance": origin,
+        "shape": asdict(shape_of(build_grid(config))),
+        "fitted": len(fitted),
+        "settings": [{**asdict(s), "rounds": [], "lost": []} for s in (*fitted, *compared)],
+        "provenance": provenance(),
     }
-    write_json(OUTPUT, json.loads(json.dumps(report)))
-    node_tables.print_all(console, report)
-    console.print(f"written to {OUTPUT}")
+
+
+def read_turns(path: Path) -> dict[str, Any]:
+    """Turns of an earlier measurement.
+
+    Raises:
+        UserError: there are none in the file.
+    """
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"--turns {path} cannot be read: {error}") from error
+    if not isinstance(found, dict) or not {"settings", "shape", "fitted"} <= set(found):
+        raise UserError(f"--turns {path} is no turns.json of this command")
+    return found
 
 
 if __name__ == "__main__":
