@@ -16,8 +16,8 @@ RUN := $(if $(ADDRESS),$(ON_CLUSTER) launch.submit $(SUBMIT),$(BIN)/python -m)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare pong jobs logs stop test lint format bench tensorboard picture \
-  report clean
+.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare pong jobs logs stop test lint format bench scaling tensorboard \
+  picture report clean
 
 help: ## List the targets
 	@echo "PathNet on A3C. Targets:"
@@ -73,6 +73,9 @@ format: $(STAMP) ## Format the code and sort its imports
 
 bench: $(STAMP) ## Measure agent steps per CPU-second beside the bare environments
 	$(BIN)/python -m launch.bench $(ARGS)
+
+scaling: $(STAMP) ## Measure exchanges of up to 64 simulated nodes with one server (half an hour)
+	$(BIN)/python -m launch.bench.nodes $(ARGS)
 
 # A file system that remembered what lies in a bucket would never show anything new.
 tensorboard: export FSSPEC_S3 := {"use_listings_cache": false}

@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any, get_origin, get_type_hints
 
 import numpy as np
@@ -109,8 +110,13 @@ def news_of(arrays: Arrays) -> News:
     return News(**_arguments(News, arrays))
 
 
+@cache
+def _types_of(kind: type[Changes | News]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
 def _arguments(kind: type[Changes | News], arrays: Arrays) -> dict[str, Any]:
-    types = get_type_hints(kind)
+    types = _types_of(kind)
     found: dict[str, Any] = {}
     try:
         for field in fields(kind):

@@ -34,6 +34,7 @@ from pathnet_rl.telemetry import Assignment, Exchanges, Telemetry
 from workers.coordinator import TournamentCoordinator
 from workers.courier import Courier
 from workers.exchange_server import Address, ExchangeClient, ExchangeServer
+from workers.memory import keep_freed_memory
 from workers.parameter_server import ParameterServer
 from workers.pathway_worker import PathwayWorker
 from workers.ray_cluster import answer
@@ -201,6 +202,7 @@ class ServerActor:
     """The parameter server for other nodes, in an actor on the driver's."""
 
     def __init__(self, config: RunConfig, arm: Arm, grid: Grid, block: Path) -> None:
+        keep_freed_memory()
         server = ParameterServer(config, arm, grid, block)
         self._network = ExchangeServer(server, ray.util.get_node_ip_address())
 
@@ -219,6 +221,7 @@ class CourierActor:
     """So that a task can end while it waits to tell."""
 
     def __init__(self, config: RunConfig, grid: Grid, block: str, server: str, cpus: int) -> None:
+        keep_freed_memory()
         locate = cast("ServerActor", Waiting(ray.get_actor(server))).address
         self._client = ExchangeClient(locate)
         self._made: Callable[[], Courier] = lambda: Courier(
