@@ -11,7 +11,6 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import cache
 from typing import Any, get_origin, get_type_hints
 
 import numpy as np
@@ -110,13 +109,11 @@ def news_of(arrays: Arrays) -> News:
     return News(**_arguments(News, arrays))
 
 
-@cache
-def _types_of(kind: type[Changes | News]) -> dict[str, Any]:
-    return get_type_hints(kind)
+_TYPES: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Changes, News)}
 
 
 def _arguments(kind: type[Changes | News], arrays: Arrays) -> dict[str, Any]:
-    types = _types_of(kind)
+    types = _TYPES[kind]
     found: dict[str, Any] = {}
     try:
         for field in fields(kind):

@@ -14,8 +14,9 @@ _KEPT = 2**30
 def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, for the next arrays of the same size.
 
-    Exchanges free some megabytes each. Given back to the system, and taken anew as pages that must be cleared, they
-    were more than half of a server's CPU time (docs/scaling.md). Another C library does as it likes.
+    Exchanges free some megabytes each. Given back to the system, and taken anew as pages that must be
+    cleared, they were more than half of a server's CPU time (docs/scaling.md). Another C library does as it
+    likes.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -29,6 +29,7 @@ from pathnet_rl.store import GridStore
 from workers import exchange_wire as wire
 from workers.courier import Courier
 from workers.exchange_server import Address, ExchangeClient, ExchangeServer
+from workers.memory import keep_freed_memory
 from workers.parameter_server import ParameterServer
 
 WHERE_ARE_YOU = signal.SIGUSR1
@@ -163,6 +164,7 @@ def be_nodes(nodes: Nodes, connection: Connection) -> None:
     def pushes() -> int:
         return sum(store.counted_here()[1] for store in stores)
 
+    keep_freed_memory()
     with contextlib.ExitStack() as stack:
         for number in nodes.numbers:
             client = ExchangeClient(lambda: nodes.address)
@@ -205,6 +207,7 @@ def be_server(config: RunConfig, grid: Grid, path: Path, connection: Connection)
     Commands: `cpu` (answered with the process's CPU seconds), `updates` (with the pushes it knows of), `end`.
     """
     torch.set_num_threads(1)
+    keep_freed_memory()
     server = ParameterServer(config, Arm.PATHNET, grid, path)
     server.begin_first_task(0)
     listening = ExchangeServer(server, "127.0.0.1")

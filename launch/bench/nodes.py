@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import statistics
 import sys
@@ -191,8 +190,6 @@ def new_turns(options: Options) -> dict[str, Any]:
     RAW.parent.mkdir(parents=True, exist_ok=True)
     return {
         "options": json.loads(json.dumps(asdict(options), default=str)),
-        # What glibc is told about freed memory is half of the server's CPU (docs/scaling.md).
-        "malloc": {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")},
         "pushes_per_second_of_a_worker": rate,
         "shape": asdict(shape_of(build_grid(config))),
         "fitted": len(fitted),
