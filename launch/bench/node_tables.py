@@ -36,7 +36,7 @@ def print_all(console: Console, report: Row) -> None:
     links = sorted({row["link"] for row in report["predictions"]})
     _print(
         console,
-        "one server, predicted: interval in seconds and what limits it",
+        "one server, predicted: seconds between exchanges, and its limit",
         [
             SETTING,
             *(f"{link / 1e9:g} Gbit/s" for link in links),
@@ -68,7 +68,9 @@ def _print(
 ) -> None:
     table = Table(title=title)
     for column in columns:
-        table.add_column(column, justify="left" if column == SETTING else "right")
+        table.add_column(
+            column, justify="left" if column == SETTING else "right", no_wrap=column == SETTING
+        )
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -111,11 +113,16 @@ def _predicted(rows: Iterable[Row]) -> Iterable[list[str]]:
         first = of_links[0]
         yield [
             _setting(first, "asked"),
-            *(f"{row['interval']:.2f} {row['limit']}" for row in of_links),
+            *(f"{row['interval']:.2f} {_limit(row)}" for row in of_links),
             f"{first['server_cpu']:.0%}",
             f"{first['server_bits'] / 1e9:.2f}",
             f"{first['staleness']:,.0f}",
         ]
+
+
+def _limit(row: Row) -> str:
+    limit: str = row["limit"]
+    return "as asked" if limit == "interval" else limit.removeprefix("server's ")
 
 
 def _servers(row: Row) -> tuple[int | None, int | None]:
