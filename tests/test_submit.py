@@ -243,9 +243,15 @@ def test_train_by_its_path_finds_its_packages_from_anywhere(tmp_path: Path) -> N
 )
 def test_the_same_target_runs_here_or_is_submitted(target: str) -> None:
     def recipe(*variables: str) -> str:
-        environment = {k: v for k, v in os.environ.items() if k != "RAY_API_SERVER_ADDRESS"}
+        kept = (
+            "RAY_API_SERVER_ADDRESS",
+            "MAKEFLAGS",
+            "MAKELEVEL",
+        )  # `make test` may be what runs this.
+        environment = {k: v for k, v in os.environ.items() if k not in kept}
         done = subprocess.run(
-            ["make", "--dry-run", "--old-file=.venv/.set-up", target, "ARGS=--seed 1", *variables],
+            ["make", "--no-print-directory", "--dry-run", "--old-file=.venv/.set-up", target,
+             "ARGS=--seed 1", *variables],
             cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
         return done.stdout.splitlines()[-1]
