@@ -121,13 +121,13 @@ CASES = {
     "damaged checkpoint": Case(CARTPOLE, ("damaged", "delete that folder"), damage),
     "no space for the block": Case(CARTPOLE, ("cannot reserve", "free space"), most_bytes=8000),
     "disk full in a new run": Case(
-        (*CARTPOLE, "--report-seconds", "0.1"), ("cannot write", "free space"), most_bytes=200_000
+        (*CARTPOLE, "--report-seconds", "0.02"), ("cannot write", "free space"), most_bytes=150_000
     ),
     "disk full in a run that goes on": Case(
-        (*CARTPOLE, "--report-seconds", "0.1"),
+        (*CARTPOLE, "--report-seconds", "0.02", "--checkpoints-kept", "100"),
         ("cannot write", "free space"),
         begin_run,
-        most_bytes=200_000,
+        most_bytes=150_000,
     ),
 }
 
