@@ -149,6 +149,11 @@ class Block:
         """How often a row has been pushed in this task, by all."""
         return int(self._pushes[row].sum())
 
+    def pushes_of_all(self) -> NDArray[np.int64]:
+        """The same of every row, [rows]."""
+        found: NDArray[np.int64] = self._pushes.sum(axis=1)
+        return found
+
     def pushes_by(self, slot: int, row: int) -> int:
         """How often one worker or node pushed a row in this task."""
         return int(self._pushes[row, slot])

@@ -141,12 +141,9 @@ def exchange(store: GridStore, changes: Changes) -> News:
         raise StaleTaskError(f"an exchange of task {changes.task} came in task {store.task}")
     known = changes.versions.copy()
     known[changes.rows] += changes.since
-    end = 0
-    for number, row in enumerate(changes.rows):
-        place = store.grid.rows[row]
-        start, end = end, end + place.stop - place.start
-        part = slice(start, end)
-        with store.locks.held(int(row)):
+    parts = store.grid.one_after_another(changes.rows.tolist())
+    for number, (row, part) in enumerate(parts):
+        with store.locks.held(row):
             if changes.pushes[number] > store.pushes_by(changes.slot, row):
                 _apply(store, changes, number, part)
     store.set_counted(changes.slot, changes.agent_steps, changes.updates)
@@ -179,9 +176,7 @@ def _news(store: GridStore, slot: int, known: Integers) -> News:
     """The rows whose version is not the one that the node knows."""
     agent_steps, updates = store.agent_steps, store.updates
     rows, versions, parameters, squares = [], [], [], []
-    for row in range(len(store.grid.rows)):
-        if store.pushes(row) == known[row]:
-            continue
+    for row in np.flatnonzero(store.pushes_of_all() != known).tolist():
         with store.locks.held(row):
             numbers = store.row(row)
             rows.append(row)

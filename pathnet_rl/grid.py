@@ -14,6 +14,7 @@ that order before the first linear layer. A module's outputs are summed over the
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -128,6 +129,14 @@ class Grid:
         ]
         heads = [slice(head.start, head.start + head.size) for head in self.heads]
         return (*modules, *heads)
+
+    def one_after_another(self, rows: Iterable[int]) -> Iterator[tuple[int, slice]]:
+        """Each of some rows, and where it lies in an array of their numbers alone."""
+        end = 0
+        for row in rows:
+            place = self.rows[row]
+            start, end = end, end + place.stop - place.start
+            yield row, slice(start, end)
 
     def path_size(self, active: ActiveModules) -> int:
         """Numbers in the modules of a pathway, without its head."""

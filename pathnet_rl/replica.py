@@ -119,9 +119,8 @@ class Replica:
         store = self.store
         # First: a push is counted when it is done, so that no step is told of whose numbers are not.
         self._header[[_STEPS, _UPDATES]] = store.counted_here()
-        for row, place in enumerate(store.grid.rows):
-            if store.pushes(row) == self._base_pushes[row]:
-                continue
+        for row in np.flatnonzero(store.pushes_of_all() != self._base_pushes).tolist():
+            place = store.grid.rows[row]
             with store.locks.held(row):
                 self._sent[:, place] = store.row(row)
                 self._sent_pushes[row] = store.pushes(row)
@@ -184,11 +183,9 @@ class Replica:
         return np.stack([base[0] + differences, mapped(base[1], decay, remainders)])
 
     def _take_over(self, news: News) -> None:
-        end = 0
-        for row, version in zip(news.rows.tolist(), news.versions.tolist(), strict=True):
-            place = self.store.grid.rows[row]
-            start, end = end, end + place.stop - place.start
-            self._take_row(row, (news.parameters[start:end], news.squares[start:end]), version)
+        parts = self.store.grid.one_after_another(news.rows.tolist())
+        for (row, part), version in zip(parts, news.versions.tolist(), strict=True):
+            self._take_row(row, (news.parameters[part], news.squares[part]), version)
         self.store.set_counted_elsewhere(news.agent_steps, news.updates)
         self.store.stopped = news.stopped
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import secrets
 import socket
 import threading
@@ -56,7 +57,8 @@ class ExchangeServer:
         with connection, contextlib.suppress(OSError):  # The courier comes again.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.settimeout(ANSWER_SECONDS)
-            if not wire.same_key(wire.receive(connection, wire.KEY_BYTES), self.address.key):
+            key = wire.receive(connection, wire.KEY_BYTES)
+            if not hmac.compare_digest(key, self.address.key):
                 return
             connection.settimeout(None)
             while True:

@@ -6,7 +6,6 @@ and take several times the CPU (docs/scaling.md).
 
 from __future__ import annotations
 
-import hmac
 import socket
 import struct
 from collections.abc import Mapping
@@ -126,8 +125,3 @@ def _arguments(kind: type[Changes | News], arrays: Arrays) -> dict[str, Any]:
     except KeyError as error:
         raise BrokenWireError(f"{kind.__name__} came without {error}") from error
     return found
-
-
-def same_key(one: bytes, other: bytes) -> bool:
-    """In a time that does not tell how much of it is right."""
-    return hmac.compare_digest(one, other)

@@ -44,6 +44,11 @@ class Node:
     workers: set[int] = field(default_factory=set)
 
 
+def _alive() -> dict[str, dict[str, Any]]:
+    """Ray's descriptions of the nodes that are there, by identity."""
+    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+
+
 class Nodes:
     """The driver's node, whose block is the parameter server's, and others that come and go.
 
@@ -71,14 +76,14 @@ class Nodes:
 
     def look(self) -> list[Node]:
         """See which nodes are there now; those that have left since the last look."""
-        found = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+        found = _alive()
         gone = [node for node in self if node.identity not in found]
         for node in gone:
             self._forget(node)
-        for identity, node in found.items():
+        for identity, described in found.items():
             if identity not in self._nodes:
-                cpus = int(node["Resources"].get("CPU", 0))
-                self._nodes[identity] = Node(identity, node["NodeManagerAddress"], cpus)
+                cpus = int(described["Resources"].get("CPU", 0))
+                self._nodes[identity] = Node(identity, described["NodeManagerAddress"], cpus)
         return gone
 
     def _forget(self, node: Node) -> None:
@@ -128,7 +133,7 @@ class Nodes:
         except RayTaskError:
             raise
         except ActorDiedError as error:
-            if any(one["NodeID"] == node.identity and one["Alive"] for one in ray.nodes()):
+            if node.identity in _alive():
                 reason = str(error).strip().splitlines()[-1].strip()
                 raise UserError(f"the courier on {node.address} is dead: {reason}") from error
             return None  # The next look finds the node gone.
