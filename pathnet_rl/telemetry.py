@@ -42,7 +42,7 @@ class Telemetry:
     """What one worker has seen since it last told; sums over `updates` rollouts of `samples` steps.
 
     `dead_units` is that of the last rollout alone. Times are CPU-seconds of the worker's process, and of
-    those that environments have of their own. `lost`: why episodes were, once for each such process that died.
+    those that environments have of their own. `lost`: why episodes were, for each such process that died.
     """
 
     task: int

@@ -66,4 +66,4 @@ class Crashing(gymnasium.Env[NDArray[np.float32], np.int64]):
             raise ArithmeticError("a simulator's own error")
 
 
-gymnasium.register("tests/Crashing-v0", Crashing)
+gymnasium.register("tests/Crashing-v0", "tests.crashing:Crashing")

@@ -1,4 +1,4 @@
-"""Environments in a process of their own: the same as in this one, until it dies; then nothing else is lost."""
+"""Environments in a process of their own: the same as in this one; if it dies, nothing else is lost."""
 
 from __future__ import annotations
 

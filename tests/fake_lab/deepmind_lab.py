@@ -1,8 +1,8 @@
-"""A stand-in for DeepMind Lab that is as strict as the engine; there is no maze in it, but a rule to learn.
+"""A stand-in for DeepMind Lab, as strict as the engine; there is no maze in it, but a rule to learn.
 
-An episode of a level has so many frames. The image is dark, and the left or the right half of it is lit; looking
-to the lit side pays 1 at once. What a test wants to go wrong stands in the environment variable FAKE_LAB: words
-of `dies-at=STEPS` (the process ends without an exception once), `dies-always`, `fails-to-begin`.
+An episode of a level has so many frames. One half of the image is lit, and looking to that side pays 1 at once.
+What a test wants to go wrong stands in the environment variable FAKE_LAB: words of `dies-at=STEPS` (the process
+ends once, without an exception), `dies-always`, `fails-to-begin`.
 """
 
 from __future__ import annotations
