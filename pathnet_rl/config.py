@@ -142,6 +142,8 @@ class ReplayConfig(Settings):
     """Episodes, one in each of as many environments."""
     most_steps: int = Field(5000, ge=1)
     """Agent steps after which an episode is cut; its return so far counts."""
+    random_episodes: int = Field(20, ge=1)
+    """Episodes of a policy that acts at random, in each task, to compare with."""
 
 
 class RunConfig(EnvironmentOptions):
@@ -277,6 +279,7 @@ MAY_CHANGE = frozenset(
         "device",
         "grouped",
         "isolate",
+        "replay.random_episodes",
         "grid.image_precision",
         "serial",
     }
