@@ -152,6 +152,7 @@ def test_the_rule_of_the_fake_can_be_learned_from_what_is_seen(
     [
         ("labyrinth/lt_chasm", "lt_chasm"),
         ("dmlab_gym/lt_chasm-v0", "lt_chasm"),
+        ("dmlab_gym:dmlab_gym/lt_chasm-v0", "lt_chasm"),
         ("dmlab_gym/seekavoid_arena_01-v0", "seekavoid_arena_01"),
         ("labyrinth/contributed/dmlab30/explore_goal_locations_small",
          "contributed/dmlab30/explore_goal_locations_small"),
