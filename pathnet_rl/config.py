@@ -236,8 +236,8 @@ class RunConfig(Settings):
     def of(self, arm: Arm) -> RunConfig:
         """What an arm learns by: this, but pathnet-paper by the paper's own rules of evolution.
 
-        P, T and B stay as they are, so that arms differ in nothing else. So does module duplication, a rule of
-        the paper's.
+        P, T and B stay as they are, so that arms differ in nothing else, and so does module duplication (a
+        rule of the paper's).
         """
         if not SWITCHES[arm].as_in_paper:
             return self

@@ -130,7 +130,7 @@ class Duplication:
                 self._replaced[layer, target] = self.copies
 
     def state(self) -> dict[str, Any] | None:
-        """As JSON values; None if nothing is ever copied. Evaluations under way begin anew and are not in it."""
+        """As JSON values; None if nothing is ever copied. Without evaluations under way, which begin anew."""
         if not self._rate:
             return None
         return {

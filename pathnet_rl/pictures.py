@@ -59,6 +59,9 @@ def draw_grid(
                     Rectangle((module - 0.44, layer - 0.44), 0.88, 0.88, fill=False,
                               edgecolor="tab:red", linewidth=2.0)
                 )  # fmt: skip
+    legend = (
+        "\n(\N{LEFTWARDS ARROW}3: copy of module 3; \N{MULTIPLICATION SIGN}2: overwritten twice)"
+    )
     overwritten = {(one.layer, one.target): one.source for one in copied}
     for (layer, target), source in overwritten.items():
         times = sum(one.times for one in copied if (one.layer, one.target) == (layer, target))
@@ -69,7 +72,7 @@ def draw_grid(
         text.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
     axes.set_xticks(range(modules))
     axes.set_yticks(range(depth))
-    axes.set_xlabel("module" + "\n(\N{LEFTWARDS ARROW}3: copy of module 3)" * bool(copied))
+    axes.set_xlabel("module" + legend * bool(copied))
     axes.set_ylabel("layer")
     axes.set_title(title, fontsize=9)
     figure.colorbar(image, ax=axes, label="share of pathways", shrink=0.9)
