@@ -96,6 +96,11 @@ class EvolutionConfig(LineagesConfig):
     factors of them, and the winner of a tournament hands its own on, perturbed (Jaderberg et al. 2017)."""
     hyperparameter_range: float = Field(8.0, gt=1.0)
     """Factors are drawn log-uniformly between 1 / range and range, and stay between them."""
+    duplication_rate: float = Field(0.0, ge=0.0, le=1.0)
+    """Probability, for each layer whenever a pathway has played its T episodes, that the layer's best module
+    is copied over its worst: module duplication, which the paper has for Labyrinth."""
+    duplication_window: int = Field(20, ge=1)
+    """A module is as good as the mean fitness of the genotypes with it that were evaluated last, so many."""
 
     @model_validator(mode="after")
     def _begins(self) -> Self:
@@ -230,12 +235,14 @@ class RunConfig(EnvironmentOptions):
     def of(self, arm: Arm) -> RunConfig:
         """What an arm learns by: this, but pathnet-paper by the paper's own rules of evolution.
 
-        P, T and B stay as they are, so that arms differ in nothing else.
+        P, T and B stay as they are, so that arms differ in nothing else, and so does module duplication (a
+        rule of the paper's).
         """
         if not SWITCHES[arm].as_in_paper:
             return self
-        sizes = self.evolution.model_dump(include={"population", "episodes", "rivals"})
-        return self.model_copy(update={"evolution": EvolutionConfig(**sizes)})
+        kept = {"population", "episodes", "rivals", "duplication_rate", "duplication_window"}
+        evolution = EvolutionConfig(**self.evolution.model_dump(include=kept))
+        return self.model_copy(update={"evolution": evolution})
 
     @property
     def engine_name(self) -> Literal["compiled", "torch"]:
