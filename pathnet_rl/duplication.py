@@ -4,7 +4,7 @@ A module is as good as the genotypes that contain it: its fitness is their mean,
 evaluated. Pure: fitness and a generator in; what is to be copied over what, out. The parameter server copies.
 
 What is active beside a pathway, whether it names it or not, is no part of its genotype here. So a frozen
-module is copied only where it is not active anyway (its copy would add the same to the layer's sum once more).
+module is copied only where it is not active anyway: its copy would add the same to the layer's sum again.
 """
 
 from __future__ import annotations
