@@ -2,6 +2,9 @@
 
 A module is as good as the genotypes that contain it: its fitness is their mean, over the last ones that were
 evaluated. Pure: fitness and a generator in; what is to be copied over what, out. The parameter server copies.
+
+What is active beside a pathway, whether it names it or not, is no part of its genotype here. So a frozen
+module is copied only where it is not active anyway: its copy would add the same to the layer's sum again.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ def best_and_worst(fitness: Floats, frozen: Collection[int]) -> tuple[int, int] 
 
     A module of which nothing is known is neither: it may be one that nobody has tried, or a copy that has
     not been judged yet, and would be overwritten again and again. A frozen one may be the best: its copy
-    goes on learning, as an heir does. Of equals it is the first one.
+    goes on learning, as an heir does. Of equals the first one is taken.
 
     Args:
         fitness: [M], nan where nothing is known.
@@ -97,7 +100,11 @@ class Duplication:
         self._began[pathway] = self.copies
 
     def judge(self, pathway: int, path: ActiveModules, fitness: float) -> None:
-        """It has been evaluated with these modules; of those overwritten since it began this says nothing."""
+        """It has been evaluated. Of modules that were overwritten since it began this says nothing.
+
+        Args:
+            path: its modules, without those that were active beside it anyway.
+        """
         for layer, modules in enumerate(path if self._rate else ()):
             for module in modules:
                 if self._replaced[layer, module] <= self._began.get(pathway, 0):

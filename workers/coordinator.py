@@ -13,7 +13,7 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Server
 from pathnet_rl.duplication import Duplication
 from pathnet_rl.errors import UserError
-from pathnet_rl.genotype import ActiveModules, Genotype, no_modules, union
+from pathnet_rl.genotype import ActiveModules, Genotype, difference, no_modules, union
 from pathnet_rl.hyperparameters import Factors, Hyperparameter
 from pathnet_rl.lineages import Heir, Solved, beside, descended, found_lineages
 from pathnet_rl.seeds import Owner, generator
@@ -147,7 +147,8 @@ class TournamentCoordinator:
             self._judged.setdefault(self._lineages[pathway], []).append(fitness)
         if self._switches.evolve:
             self._hold_tournament(pathway)
-        self._duplication.judge(pathway, genotype.active, fitness)
+        always = beside(genotype, self._solved, len(self._config.grid.layers))
+        self._duplication.judge(pathway, difference(genotype.active, always), fitness)
         return replace(self._begin(pathway), duplicate_in=self._duplication.draw(self._frozen))
 
     def duplicate(self, pathway: int, layers: Sequence[int]) -> None:
