@@ -32,6 +32,8 @@ class EnvironmentOptions(Settings):
     """Images of labyrinth/ and vizdoom/ tasks, 84 x 84: three channels or one."""
     channels: Literal["auto", "first", "last"] = "auto"
     """Which axis of a Gymnasium task's images is the channels; auto: the shorter one of first and last."""
+    image_range: tuple[float, float] | None = None
+    """What is dark and what is bright in a Gymnasium task's images; their space's bounds when not given."""
     frame_stack: int = Field(1, ge=1, le=16)
     """So many of the last images together are what is observed. Atari games always show 4."""
     isolate: bool = False

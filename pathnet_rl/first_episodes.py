@@ -58,11 +58,12 @@ def _attempt(
     observations = environments.reset(seed)
     returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
     playing = np.ones(count, dtype=np.bool_)
-    lost = ""
+    lost: list[str] = []
     while playing.any() and not lost and lengths.max() < most_steps:
         step = environments.step(choose(observations))
         returns[playing] += step.rewards[playing]
         lengths[playing] += 1
+        lost = [why for environment, why in step.lost.items() if playing[environment]]
         playing &= ~step.ended
-        observations, lost = step.observations, step.lost
-    return Played(returns, lengths, playing), lost
+        observations = step.observations
+    return Played(returns, lengths, playing), "; ".join(dict.fromkeys(lost))

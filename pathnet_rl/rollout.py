@@ -88,10 +88,9 @@ class RolloutCollector:
         if came.final_observations is None:
             return None
         finished = self._finish(came.ended)
-        if came.lost:
-            rollout.losses.append(came.lost)
-        else:
-            rollout.episodes += finished
+        rollout.episodes += [e for e in finished if e.environment not in came.lost]
+        # A process that died is one loss, however many episodes it had.
+        rollout.losses += dict.fromkeys(came.lost.values())
         return came.final_observations if came.truncated.any() else None
 
     def value_cut_episodes(self, step: int, values: Floats) -> None:

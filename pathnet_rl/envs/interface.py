@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+MOST_LOST_IN_A_ROW = 5
+"""Episodes that an environment may lose before one ends as it should: it would go on to lose them."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,8 @@ class Step:
         ended: [E]; an episode is over and the next one has begun.
         final_observations: [E, ...] with the last observation of the episodes that ended, or None
             if none did.
-        lost: why the episodes that ended count for nothing, if they do not: the process that they were
-            played in has died. They are as if truncated, after a step that paid nothing.
+        lost: of the environments whose episode ended by a failure of their own, why. Such an episode counts
+            for nothing; it is as if truncated, after a step that paid nothing.
     """
 
     observations: NDArray[np.generic]
@@ -31,7 +35,7 @@ class Step:
     truncated: NDArray[np.bool_]
     ended: NDArray[np.bool_]
     final_observations: NDArray[np.generic] | None
-    lost: str = ""
+    lost: Mapping[int, str] = field(default_factory=dict)
 
 
 class Environments(Protocol):

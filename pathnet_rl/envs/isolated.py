@@ -22,11 +22,9 @@ from numpy.typing import NDArray
 
 from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.envs.board import Board, Shown
-from pathnet_rl.envs.interface import Step
+from pathnet_rl.envs.interface import MOST_LOST_IN_A_ROW, Step
 from pathnet_rl.errors import UserError
 
-MOST_IN_A_ROW = 5
-"""Processes that die this often before an episode ends will die again."""
 LONGEST_SILENCE = 600.0
 """Seconds after which a process is held to be stuck: a level may have to be compiled first."""
 LONGEST_GOODBYE = 5.0
@@ -44,7 +42,7 @@ class IsolatedEnvironments:
         log: takes what the process prints. If not given, it goes to a file that is deleted.
 
     Raises:
-        UserError: the task cannot be made, or its process dies again and again; see MOST_IN_A_ROW.
+        UserError: the task cannot be made, or its process dies again and again; see MOST_LOST_IN_A_ROW.
     """
 
     def __init__(
@@ -89,7 +87,7 @@ class IsolatedEnvironments:
         board = self._board
         board.actions[:] = actions
         try:
-            self._ask(step=True)
+            answer = self._ask(step=True)
         except _Died as death:
             return self._nothing_came(self._begin_anew(death))
         self._last = board.observations.copy()
@@ -103,6 +101,7 @@ class IsolatedEnvironments:
             board.truncated.copy(),
             ended,
             board.final_observations.copy() if ended.any() else None,
+            {int(environment): why for environment, why in answer["lost"].items()},
         )
 
     def close(self) -> None:
@@ -153,8 +152,6 @@ class IsolatedEnvironments:
         os.close(told)
         try:
             answer = self._hear()
-            if "error" in answer:
-                raise UserError(answer["error"])
             shown = Shown(
                 self.count, tuple(answer["shape"]), str(answer["dtype"]), int(answer["actions"])
             )
@@ -163,16 +160,17 @@ class IsolatedEnvironments:
             os.close(frames)
         return shown
 
-    def _ask(self, **command: Any) -> None:
+    def _ask(self, **command: Any) -> dict[str, Any]:
         with suppress(BrokenPipeError):  # The silence that follows says why.
             os.write(self._commands, json.dumps(command).encode() + b"\n")
-        self._hear()
+        return self._hear()
 
     def _hear(self) -> dict[str, Any]:
         """The next answer.
 
         Raises:
             _Died: there is none; the process has ended, or was stuck and is killed.
+            UserError: something is wrong with the environments; says what they say.
         """
         assert self._process is not None
         while b"\n" not in self._heard:
@@ -187,6 +185,8 @@ class IsolatedEnvironments:
             self._heard += some
         line, _, self._heard = self._heard.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise UserError(answer["error"])
         return answer
 
     def _how_it_ended(self) -> str:
@@ -221,7 +221,7 @@ class IsolatedEnvironments:
             self._deaths += 1
             self._fruitless += 1
             self._leave()
-            if self._fruitless > MOST_IN_A_ROW:
+            if self._fruitless > MOST_LOST_IN_A_ROW:
                 raise UserError(
                     f"the environments of {self._name} died {self._fruitless} times before an episode"
                     f" ended; the last time {death}"
@@ -254,5 +254,5 @@ class IsolatedEnvironments:
             all_of_them.copy(),
             all_of_them.copy(),
             before,
-            lost=why,
+            dict.fromkeys(range(self.count), why),
         )

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -43,17 +44,20 @@ def play(what: dict[str, Any]) -> None:
         answer(shape=shown.shape, dtype=shown.dtype, actions=shown.actions)
         with os.fdopen(what["commands"], "rb") as commands:
             for line in commands:
-                _do(json.loads(line), environments, board)
+                lost = _do(json.loads(line), environments, board)
                 board.seconds[0] = time.process_time()
-                answer()
+                answer(lost=lost)
+    except UserError as error:
+        answer(error=str(error))
     finally:
         environments.close()
 
 
-def _do(command: dict[str, Any], environments: Environments, board: Board) -> None:
+def _do(command: dict[str, Any], environments: Environments, board: Board) -> Mapping[int, str]:
+    """Obey a command; which episodes were lost, and why."""
     if "reset" in command:
         board.observations[:] = environments.reset(command["reset"])
-        return
+        return {}
     came = environments.step(board.actions.astype(np.int64))
     board.observations[:] = came.observations
     board.rewards[:] = came.rewards
@@ -61,6 +65,7 @@ def _do(command: dict[str, Any], environments: Environments, board: Board) -> No
     board.ended[:] = came.ended
     if came.final_observations is not None:
         board.final_observations[:] = came.final_observations
+    return came.lost
 
 
 if __name__ == "__main__":
