@@ -126,6 +126,11 @@ class GridStore(Block):
         head = self.grid.heads[task].numbers(self.parameters).clone()
         return PathwayWeights(layers, head, tuple(len(mine) for mine in learned))
 
+    @property
+    def is_finite(self) -> bool:
+        """All numbers of the block are numbers."""
+        return bool(torch.isfinite(self.parameters).all())
+
     def read(self, task: int, path: ActiveModules) -> PathwayWeights:
         """A copy of a pathway's numbers and a task's head, to act with and not to learn.
 

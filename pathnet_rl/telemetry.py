@@ -43,7 +43,7 @@ class Telemetry:
     """What one worker has seen since it last told; sums over `updates` rollouts of `samples` steps.
 
     `dead_units` is that of the last rollout alone. Times are CPU-seconds of the worker's process, and of
-    those that environments have of their own. `lost`: why episodes were, for each such process that died.
+    those that environments have of their own. `lost`: why episodes were. `refused`: how many gradients.
     """
 
     task: int
@@ -60,6 +60,7 @@ class Telemetry:
     store_seconds: float = 0.0
     episodes: list[EpisodeRecord] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    refused: int = 0
 
     def add_update(self, samples: int, episodes: Sequence[Episode], agent_steps: int) -> None:
         """Count a rollout that was pushed; `agent_steps` are the task's after the push."""
@@ -151,7 +152,7 @@ class Report:
     Attributes:
         agent_steps, updates: done in this task by all workers. learning_rate: at this moment.
         rate: agent steps a second since the last report.
-        restarts: of workers and of processes of environments, since the command was given.
+        restarts: of workers, and of environments that failed, since the command was given.
         exchanges: of other nodes with the parameter server, since the last report.
     """
 

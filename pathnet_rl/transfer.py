@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ import torch
 from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew, Display, Progress
+from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import union
 from pathnet_rl.lineages import Heir, Solved, plan_heirs
 from pathnet_rl.pace import Rate, Timer
@@ -48,6 +50,7 @@ class ArmRun:
         self._crew, self._folder, self._display = crew, folder, display
         self._stop_requested = stop_requested
         self._results: list[TaskResult] = []
+        self._said: set[str] = set()
 
     def run(self) -> list[TaskResult]:
         """Learn every task that is left; the results of all of them."""
@@ -119,10 +122,28 @@ class ArmRun:
 
     def _learn(self) -> None:
         """Let the crew work until the task's agent steps are done."""
-        config, crew, store = self._config, self._crew, self._crew.store
+        config, store = self._config, self._crew.store
         report = Timer(config.report_seconds)
         save = Timer(config.checkpoint_seconds)
         clock = Rate(store)
+        try:
+            self._work(report, save, clock)
+        except UserError:
+            # Whatever is wrong, what was learned is not; unless it is no numbers any more.
+            if store.is_finite:
+                with suppress(UserError):
+                    self._save("0-learning")
+            raise
+        if store.stopped and not store.over:
+            self._save("0-learning")
+            raise Interrupted
+        clock.tick()
+        self._show(clock.recent)
+        self._report(clock.since_report())
+
+    def _work(self, report: Timer, save: Timer, clock: Rate) -> None:
+        """Until all workers have stopped."""
+        config, crew, store = self._config, self._crew, self._crew.store
         crew.start()
         while not crew.wait(min(1.0, config.report_seconds)):
             clock.tick()
@@ -134,18 +155,15 @@ class ArmRun:
             if self._stop_requested() and not store.stopped:
                 self._display.note("stopping: every worker finishes its rollout, then all is saved")
                 store.stopped = True
-        if store.stopped and not store.over:
-            self._save("0-learning")
-            raise Interrupted
-        clock.tick()
-        self._show(clock.recent)
-        self._report(clock.since_report())
 
     def _show(self, rate: float) -> None:
-        task = self._config.tasks[self._crew.store.task]
-        lost = [f"episodes of {task} are lost: {why}" for why in self._crew.hub.losses()]
-        for note in (*self._crew.notes(), *lost):
+        for note in self._crew.notes():
             self._display.note(note)
+        task = self._config.tasks[self._crew.store.task]
+        for why in self._crew.hub.losses():
+            if why not in self._said:  # Of the same failure again only the count says more.
+                self._said.add(why)
+                self._display.note(f"an episode of {task} is lost: {why}")
         store, population = self._crew.store, self._crew.coordinator.snapshot()
         best = float(population.fitness.max())
         self._display.update(

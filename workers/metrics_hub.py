@@ -64,6 +64,7 @@ class MetricsHub:
         self._dead_units: list[float] = []
         self._sums = Telemetry(task=0)
         self.deaths = 0
+        self._refused = 0
         self._losses: list[str] = []
         self._reported = self._pictured = -1
 
@@ -86,6 +87,7 @@ class MetricsHub:
             return  # From a worker that was cut off in the task before.
         self.deaths += len(telemetry.lost)
         self._losses += telemetry.lost
+        self._refused += telemetry.refused
         for name in SUMS:
             setattr(self._sums, name, getattr(self._sums, name) + getattr(telemetry, name))
         if telemetry.updates:
@@ -129,6 +131,7 @@ class MetricsHub:
             "speed/agent_steps_per_second": report.rate,
             "run/updates": report.updates,
             "run/restarts": report.restarts,
+            "run/refused_updates": self._refused,
         }  # fmt: skip
         for gene in self._genes:
             factors = [getattr(genotype.factors, gene) for genotype in population.genotypes]

@@ -27,6 +27,8 @@ from pathnet_rl.telemetry import Assignment, Telemetry
 
 TELL_SECONDS = 1.0
 """How often a worker tells what it has seen."""
+MOST_REFUSED_IN_A_ROW = 10
+"""Gradients that are no numbers; a worker that has more of them learns no more."""
 
 
 class Pathway:
@@ -82,6 +84,7 @@ class PathwayWorker:
         self._indices = list(pathways)
         self._store, self._coordinator, self._tell_hub = store, coordinator, tell
         self._pathways: list[Pathway | None] = []
+        self._refused_in_a_row = 0
 
     @property
     def working(self) -> bool:
@@ -223,13 +226,16 @@ class PathwayWorker:
                 for place, (pathway, rollout) in enumerate(zip(pathways, rollouts, strict=True))
             ]
         )
-        for pathway, gradient in zip(pathways, gradients, strict=True):
-            norm = gradient.scale_to_norm(self._config.learning.gradient_norm)
-            if not math.isfinite(norm):
-                raise UserError(self._diverged(pathway))
-            self._telemetry.gradient_norm += norm
+        norms = [g.scale_to_norm(self._config.learning.gradient_norm) for g in gradients]
         times.append(time.process_time())
-        for pathway, gradient, rollout in zip(pathways, gradients, rollouts, strict=True):
+        for pathway, gradient, norm, rollout in zip(
+            pathways, gradients, norms, rollouts, strict=True
+        ):
+            if not math.isfinite(norm):
+                self._refuse(pathway)
+                continue
+            self._refused_in_a_row = 0
+            self._telemetry.gradient_norm += norm
             samples = rollout.actions.size
             rate_factor = pathway.genotype.factors.learning_rate
             self._store.push(
@@ -255,10 +261,22 @@ class PathwayWorker:
         self._telemetry.add_losses(losses)
         return logits, values
 
+    def _refuse(self, pathway: Pathway) -> None:
+        """A gradient that is no number is not pushed, and counted; its agent steps do not count.
+
+        Raises:
+            UserError: it is one too many in a row.
+        """
+        self._telemetry.refused += 1
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row > MOST_REFUSED_IN_A_ROW:
+            raise UserError(self._diverged(pathway))
+
     def _diverged(self, pathway: Pathway) -> str:
         evolved = "learning_rate" in self._config.evolution.hyperparameters
         return (
-            f"learning diverged: the gradient of pathway {pathway.index} is not finite; lower"
+            f"learning diverged: {self._refused_in_a_row} gradients in a row, the last of pathway"
+            f" {pathway.index}, are not finite; lower"
             f" --learning.learning-rate{' or --evolution.hyperparameter-range' if evolved else ''},"
             " under another --name"
         )

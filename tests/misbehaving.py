@@ -1,0 +1,125 @@
+"""Gymnasium environments that misbehave, one way each: `tests.misbehaving:tests/<Way>-v0`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Behaving(gymnasium.Env[Array, np.int64]):
+    """Episodes of ten steps; observes [a number of the episode, step]; pays 1 for action 1."""
+
+    steps_of_all: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        self.observation_space = Box(-1e9, 1e9, (2,), np.float32)
+        self.action_space = Discrete(2)
+        self._number, self._steps = 0.0, 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._number, self._steps = float(self.np_random.integers(1000)), 0
+        return self._seen(), {}
+
+    def step(self, action: np.int64) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        self._steps += 1
+        type(self).steps_of_all += 1
+        self._misbehave()
+        return self._seen(), self._paid(action), self._steps == 10, False, self._told()
+
+    def _seen(self) -> Array:
+        return np.array([self._number, self._steps], np.float32)
+
+    def _paid(self, action: np.int64) -> float:
+        return float(action)
+
+    def _told(self) -> dict[str, Any]:
+        return {}
+
+    def _misbehave(self) -> None: ...
+
+
+class RaisesOnce(Behaving):
+    steps_of_all = 0
+
+    def _misbehave(self) -> None:
+        if type(self).steps_of_all == 15:
+            raise ArithmeticError("the solver did not\nconverge")
+
+
+class RaisesAlways(Behaving):
+    def _misbehave(self) -> None:
+        if self._steps == 5:
+            raise ArithmeticError("the solver did not converge")
+
+
+class CannotBegin(Behaving):
+    def reset(self, **_: Any) -> tuple[Array, dict[str, Any]]:
+        raise ConnectionError("no server")
+
+
+class PaysNothingKnown(Behaving):
+    def _paid(self, action: np.int64) -> float:
+        return float("nan") if self._steps == 3 else 0.0
+
+
+class ShowsInfinity(Behaving):
+    def _seen(self) -> Array:
+        return np.array([np.inf if self._steps == 4 else 0.0, 0.0], np.float32)
+
+
+class TellsAnything(Behaving):
+    """Its info has another shape in each step."""
+
+    def _told(self) -> dict[str, Any]:
+        return {"a": np.zeros(self._steps), "b": None if self._steps % 2 else {"c": [1, "x"]}}
+
+
+class CannotBeMade(Behaving):
+    def __init__(self) -> None:
+        raise KeyError("licence")
+
+
+class OldInterface(Behaving):
+    """As gym was before version 0.26."""
+
+    def reset(self, **_: Any) -> Any:
+        return super().reset()[0]
+
+    def step(self, action: np.int64) -> Any:
+        seen, paid, terminated, _, told = super().step(action)
+        return seen, paid, terminated, told
+
+
+class Images(Behaving):
+    """An image of one bright corner; `space` says how it is shown."""
+
+    def __init__(self, space: Box) -> None:
+        super().__init__()
+        self.observation_space = space
+
+    def _seen(self) -> Array:
+        space = self.observation_space
+        assert isinstance(space, Box)
+        dark, bright = (False, True) if space.dtype == np.bool_ else (space.low, space.high)
+        image = np.full(space.shape, dark, space.dtype) if np.ndim(dark) == 0 else space.low.copy()
+        image[0, 0, 0] = bright if np.ndim(bright) == 0 else space.high[0, 0, 0]
+        return image
+
+
+for way in (
+    RaisesOnce, RaisesAlways, CannotBegin, PaysNothingKnown, ShowsInfinity, TellsAnything, CannotBeMade,
+    OldInterface,
+):  # fmt: skip
+    gymnasium.register(
+        f"tests/{way.__name__}-v0", f"tests.misbehaving:{way.__name__}", disable_env_checker=True
+    )
+gymnasium.register("Unversioned", "tests.misbehaving:Behaving")
