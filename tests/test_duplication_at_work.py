@@ -207,6 +207,7 @@ def _pull_and_push(path: Path, worker: int) -> None:
             store.push(0, BOTH, gradients, 1, worker)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_nobody_pulls_or_pushes_half_of_a_module(elsewhere: bool, tmp_path: Path) -> None:
     server = new_store(tmp_path / "server.block", WIDE, FORGETFUL)
