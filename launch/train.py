@@ -28,7 +28,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew
 from pathnet_rl.errors import UserError
-from pathnet_rl.grid import Grid, build_grid
+from pathnet_rl.grid import Grid, build_grid, describe_tasks
 from pathnet_rl.places import in_job
 from pathnet_rl.report import TaskSummary, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
@@ -68,7 +68,8 @@ def train(config: RunConfig, console: Console) -> None:
     if here:
         engine.check_device(config)
     torch.set_num_threads(1)  # As the workers: sums in another order would be other numbers.
-    grid = build_grid(config)
+    described = describe_tasks(config)
+    grid = build_grid(config, described)
     engine.check_fit(config, grid)
     folder = RunFolder(config)
     resumed = folder.open(lambda line: console.print(line, soft_wrap=True))
@@ -80,6 +81,9 @@ def train(config: RunConfig, console: Console) -> None:
             if resumed:
                 folder.note_resumption()
                 console.print(f"Going on with {folder.where}", soft_wrap=True)
+            for name, task in described.items():
+                line = f"{name} shows {task.meaning}, and takes {task.actions} actions"
+                console.print(line, soft_wrap=True)
             with Display(console) as display:
                 make_crew = _CrewMaker(config, grid, stop)
                 results = run(config, folder, make_crew, display, lambda: stop.requested)

@@ -14,7 +14,7 @@ that order before the first linear layer. A module's outputs are summed over the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,6 +24,7 @@ import torch
 
 from pathnet_rl import envs
 from pathnet_rl.config import GridConfig, RunConfig
+from pathnet_rl.envs import Described
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.module_layer import ModuleLayer, place_layer
@@ -184,18 +185,30 @@ class Grid:
         return (tuple(range(self.modules)),) * self.depth
 
 
-def build_grid(config: RunConfig) -> Grid:
+def describe_tasks(config: RunConfig) -> dict[str, Described]:
+    """What each of the configured tasks shows and takes.
+
+    Raises:
+        UserError: a task is unknown, or cannot be one here.
+    """
+    return {name: envs.describe(name, config) for name in dict.fromkeys(config.tasks)}
+
+
+def build_grid(config: RunConfig, described: Mapping[str, Described] | None = None) -> Grid:
     """The grid's geometry for the configured tasks.
+
+    Args:
+        described: what `describe_tasks` says; it is asked if not given.
 
     Raises:
         UserError: a task is unknown, or its observations do not fit the grid or the other tasks.
     """
-    described = [envs.describe(name, config) for name in config.tasks]
-    shapes = [shape for shape, _ in described]
+    tasks = describe_tasks(config) if described is None else described
+    shapes = [tasks[name].shape for name in config.tasks]
     for name, shape in zip(config.tasks, shapes, strict=True):
         if shape != shapes[0]:
             raise UserError(
                 f"{name} observes arrays of shape {shape}, but {config.tasks[0]} of {shapes[0]};"
                 " the tasks of one run share a grid and must observe the same shape"
             )
-    return Grid(config.grid, shapes[0], tuple(actions for _, actions in described))
+    return Grid(config.grid, shapes[0], tuple(tasks[name].actions for name in config.tasks))

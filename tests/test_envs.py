@@ -98,7 +98,11 @@ def test_short_names_are_for_folders() -> None:
 
 @pytest.mark.parametrize(("protocol", "actions"), [("dqn", 6), ("machado", 18)])
 def test_the_protocol_says_which_actions_pong_has(protocol: str, actions: int) -> None:
-    assert envs.describe("ALE/Pong-v5", under(protocol)) == ((4, 84, 84), actions)
+    assert envs.describe("ALE/Pong-v5", under(protocol)) == (
+        (4, 84, 84),
+        actions,
+        "images 4 x 84 x 84 (channels first), uint8, 0..255",
+    )
 
 
 @pytest.fixture(scope="module")

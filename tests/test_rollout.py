@@ -35,6 +35,7 @@ class Scripted:
     observation_shape: tuple[int, ...] = (4,)
     observation_dtype = np.dtype(np.float32)
     elsewhere_seconds = 0.0
+    meaning = "4 numbers, float32"
     actions = 3
 
     def __init__(self, endings: list[dict[int, str]]) -> None:

@@ -24,6 +24,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from pathnet_rl.envs.interface import Step
+from pathnet_rl.envs.meaning import Meaning
 
 PROTOCOLS: Mapping[str, Mapping[str, Any]] = {
     "dqn": {
@@ -66,6 +67,7 @@ class AtariEnvironments:
         assert isinstance(actions, Discrete)
         self.observation_shape: tuple[int, ...] = space.shape
         self.observation_dtype = space.dtype
+        self.meaning = str(Meaning(space))
         self.actions = int(actions.n)
         self._lives = np.zeros(count, dtype=np.int32)
 

@@ -16,12 +16,13 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Shown:
-    """What E environments show: count E, the shape and type of one observation, the number of actions."""
+    """What E environments show and take: of one observation its shape, type and meaning; how many actions."""
 
     count: int
     shape: tuple[int, ...]
     dtype: str
     actions: int
+    meaning: str
 
 
 class Board:

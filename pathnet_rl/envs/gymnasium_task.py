@@ -43,10 +43,11 @@ class GymnasiumEnvironments:
             raise UserError(
                 f"{name} observes {space}; a task needs a Box of shape (features,) or an image of three axes"
             )
-        self.meaning = Meaning.of(name, space, options)
+        self._meaning = Meaning.of(name, space, options)
+        self.meaning = str(self._meaning)
         self._first_action = int(actions.start)
         self.count = count
-        self.observation_shape, self.observation_dtype = self.meaning.shape, self.meaning.dtype
+        self.observation_shape, self.observation_dtype = self._meaning.shape, self._meaning.dtype
         self.actions = int(actions.n)
 
     @property
@@ -57,7 +58,7 @@ class GymnasiumEnvironments:
 
     def reset(self, seed: int) -> NDArray[np.generic]:
         seen = [guarded.reset(seed + i) for i, guarded in enumerate(self._environments)]
-        return self.meaning.shown(np.stack(seen))
+        return self._meaning.shown(np.stack(seen))
 
     def step(self, actions: NDArray[np.int64]) -> Step:
         came = [
@@ -72,11 +73,11 @@ class GymnasiumEnvironments:
         seen = [each.observation for each in came]
         final: NDArray[np.generic] | None = None
         if ended.any():
-            final = self.meaning.shown(np.stack(seen))
+            final = self._meaning.shown(np.stack(seen))
             for e in np.flatnonzero(ended):
                 seen[e] = self._environments[e].reset()
         return Step(
-            self.meaning.shown(np.stack(seen)),
+            self._meaning.shown(np.stack(seen)),
             np.array([each.reward for each in came], np.float32),
             terminated,
             truncated,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,14 @@ class Step:
     lost: Mapping[int, str] = field(default_factory=dict)
 
 
+class Described(NamedTuple):
+    """What a task shows and takes: the shape of an observation, how many actions, an observation in words."""
+
+    shape: tuple[int, ...]
+    actions: int
+    meaning: str
+
+
 class Environments(Protocol):
     """E environments of one task that begin a new episode by themselves when one ends.
 
@@ -47,6 +55,8 @@ class Environments(Protocol):
     observation_shape: tuple[int, ...]
     actions: int
     count: int
+    meaning: str
+    """What an observation is, in words: axes, type, and what is dark and what is bright in an image."""
     observation_dtype: np.dtype[Any]
 
     @property

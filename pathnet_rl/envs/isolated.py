@@ -68,7 +68,7 @@ class IsolatedEnvironments:
             self.close()
             raise
         self.observation_shape, self.actions = shown.shape, shown.actions
-        self.observation_dtype = np.dtype(shown.dtype)
+        self.observation_dtype, self.meaning = np.dtype(shown.dtype), shown.meaning
 
     @property
     def elsewhere_seconds(self) -> float:
@@ -152,9 +152,7 @@ class IsolatedEnvironments:
         os.close(told)
         try:
             answer = self._hear()
-            shown = Shown(
-                self.count, tuple(answer["shape"]), str(answer["dtype"]), int(answer["actions"])
-            )
+            shown = Shown(**{**answer, "shape": tuple(answer["shape"])})
             self._board = Board(frames, shown)
         finally:
             os.close(frames)

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,10 @@ def play(what: dict[str, Any]) -> None:
             environments.observation_shape,
             environments.observation_dtype.str,
             environments.actions,
+            environments.meaning,
         )
         board = Board(what["frames"], shown)
-        answer(shape=shown.shape, dtype=shown.dtype, actions=shown.actions)
+        answer(**asdict(shown))
         with os.fdopen(what["commands"], "rb") as commands:
             for line in commands:
                 lost = _do(json.loads(line), environments, board)

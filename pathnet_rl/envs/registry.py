@@ -14,7 +14,7 @@ from gymnasium.error import Error as GymnasiumError
 from pathnet_rl.environment_options import LABYRINTH, EnvironmentOptions, in_labyrinth
 from pathnet_rl.envs.atari import AtariEnvironments
 from pathnet_rl.envs.gymnasium_task import GymnasiumEnvironments
-from pathnet_rl.envs.interface import Environments
+from pathnet_rl.envs.interface import Described, Environments
 from pathnet_rl.envs.isolated import IsolatedEnvironments
 from pathnet_rl.envs.labyrinth_levels import PAPER
 from pathnet_rl.envs.stacked import StackedImages
@@ -82,11 +82,11 @@ def make_here(name: str, count: int, options: EnvironmentOptions) -> Environment
 
 def describe(
     name: str, options: EnvironmentOptions = DEFAULTS, log: Path | None = None
-) -> tuple[tuple[int, ...], int]:
-    """Observation shape and number of actions of a task; makes one environment to find out."""
+) -> Described:
+    """What a task shows and takes; makes one environment to find out."""
     environments = make(name, 1, options, log)
     try:
-        return environments.observation_shape, environments.actions
+        return Described(environments.observation_shape, environments.actions, environments.meaning)
     finally:
         environments.close()
 

@@ -21,6 +21,7 @@ class StackedImages:
         channels, *rest = environments.observation_shape
         self._channels = channels
         self.observation_shape = (images * channels, *rest)
+        self.meaning = f"{images} together of {environments.meaning}"
         self.observation_dtype = environments.observation_dtype
         self.actions, self.count = environments.actions, environments.count
 
