@@ -65,7 +65,8 @@ stop: $(STAMP) ## Let a job save and stop: make stop JOB=...
 	$(ON_CLUSTER) launch.jobs stop $(JOB)
 
 test: lint ## Lint, check types and run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m alone $(ARGS)
 
 lint: $(STAMP) ## Check style, format and types, the image's file and the shell scripts
 	$(BIN)/ruff check .
