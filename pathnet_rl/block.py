@@ -9,10 +9,7 @@ counted twice or lost: agent steps and pushes of the task, and how often each ro
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -20,43 +17,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.arms import Arm
-from pathnet_rl.config import RunConfig
+from pathnet_rl.block_files import reserve_file
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
-from pathnet_rl.row_locks import RowLocks, in_use
+from pathnet_rl.row_locks import RowLocks
 
 MAGIC = 0x5061_7468_4E65_74  # "PathNet"
 LAYOUT_VERSION = 1
 """Of the numbers, also in checkpoints."""
-HEADER_VERSION = 3
+HEADER_VERSION = 4
 SLOTS = 1024
 """Workers count from 0 up, nodes from the last one down."""
 SERVER_SLOT = SLOTS // 2 - 1
 """Between them: here the parameter server counts the rows that it copies modules over."""
-_MAGIC, _VERSION, _SIZE, _TASK, _BUDGET, _STOP, _STEPS, _UPDATES, _BEGUN, _DONE = range(10)
-_COUNTERS = 10
+(
+    _MAGIC, _VERSION, _SIZE, _IDENTITY, _TASK, _BUDGET, _STOP, _STEPS, _UPDATES, _BEGUN, _DONE,
+) = range(11)  # fmt: skip
+_COUNTERS = 11
 
-SHARED_MEMORY = Path("/dev/shm")
 LOOK_SECONDS = 0.001
 """Between two looks at whether an exchange has been done."""
-NEW_SECONDS = 60.0
-"""A block may lie there so long before the process that made it has opened it."""
-COURIER_SUFFIX = ".courier"
-"""Of the file beside another node's block (replica.py)."""
-
-
-def block_path(config: RunConfig, arm: Arm) -> Path:
-    """One file a run folder and arm, in memory where the system has a place for that."""
-    folder = (Path(config.folder) / config.name).resolve()
-    digest = hashlib.sha256(f"{folder}/{arm.value}".encode()).hexdigest()[:16]
-    return block_folder() / f"pathnet-rl-{digest}.block"
-
-
-def block_folder() -> Path:
-    """Where blocks lie on this machine."""
-    return SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
 
 
 class Block:
@@ -129,13 +110,17 @@ class Block:
 
     def sign(self) -> None:
         """Write what kind of file this is; a new one is at task 0."""
-        self._header[[_MAGIC, _VERSION, _SIZE]] = (MAGIC, HEADER_VERSION, self.grid.size)
+        self._header[: _IDENTITY + 1] = self._signature()
 
     @property
     def signed(self) -> bool:
         """The file is one of this layout and size."""
-        found = tuple(int(n) for n in self._header[[_MAGIC, _VERSION, _SIZE]])
-        return found == (MAGIC, HEADER_VERSION, self.grid.size)
+        return tuple(int(n) for n in self._header[: _IDENTITY + 1]) == self._signature()
+
+    def _signature(self) -> tuple[int, ...]:
+        """With what its own name says: a file that was copied or renamed is another's."""
+        identity = hashlib.sha256(self.path.name.encode()).digest()
+        return MAGIC, HEADER_VERSION, self.grid.size, int.from_bytes(identity[:7])
 
     def count(self, worker: int, agent_steps: int) -> None:
         """Count a push of so many agent steps in the worker's own slot."""
@@ -215,32 +200,6 @@ def reserve(path: Path, grid: Grid) -> NDArray[np.uint8]:
     return reserve_file(path, _file_size(grid))
 
 
-def reserve_file(path: Path, size: int) -> NDArray[np.uint8]:
-    """So many bytes of a new file, all 0, in place of whatever lay at `path`.
-
-    Raises:
-        UserError: it cannot be made, or there is no room for it.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            # Reserve the pages now: a full /dev/shm is an error here and a SIGBUS later.
-            os.posix_fallocate(descriptor, 0, size)
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise UserError(
-            f"cannot reserve {size / 2**20:.1f} MiB for the grid at {path}: {error.strerror};"
-            " free space there"
-        ) from error
-    return np.memmap(path, dtype=np.uint8, mode="r+").view(np.ndarray)
-
-
 def existing(path: Path, grid: Grid) -> NDArray[np.uint8]:
     """The bytes of the file that its owner made at `path`.
 
@@ -254,16 +213,6 @@ def existing(path: Path, grid: Grid) -> NDArray[np.uint8]:
             " it is of another layout"
         )
     return buffer
-
-
-def remove_leftovers(parent: Path) -> None:
-    """Delete blocks that nobody has open: of runs or nodes that were killed. A new one is left alone."""
-    for path in parent.glob("pathnet-rl-*.block"):
-        # Of others, or gone just now.
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > NEW_SECONDS and not in_use(path):
-                for file in (path, path.with_suffix(COURIER_SUFFIX)):
-                    file.unlink(missing_ok=True)
 
 
 def _header_numbers(grid: Grid) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pathnet_rl.block import COURIER_SUFFIX, reserve_file
+from pathnet_rl.block_files import COURIER_SUFFIX, reserve_file
 from pathnet_rl.config import LearningConfig
 from pathnet_rl.exchange import (
     Changes,

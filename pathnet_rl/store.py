@@ -96,7 +96,9 @@ class GridStore(Block):
         """The block that the owner created at `path`."""
         store = cls(path, grid, learning, existing(path, grid), step)
         if not store.signed:
-            raise UserError(f"{path} is not a grid of layout version {HEADER_VERSION}")
+            raise UserError(
+                f"{path} is not the block of that name, of header version {HEADER_VERSION}"
+            )
         return store
 
     @property

@@ -137,6 +137,11 @@ class ArmRun:
         if store.stopped and not store.over:
             self._save("0-learning")
             raise Interrupted
+        if not store.over:
+            raise UserError(
+                f"the workers stopped after {store.agent_steps:,} of {store.budget:,} agent steps of"
+                f" {config.tasks[store.task]}; the same command goes on"
+            )
         clock.tick()
         self._show(clock.recent)
         self._report(clock.since_report())

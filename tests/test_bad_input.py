@@ -203,8 +203,8 @@ def test_a_run_whose_disk_was_full_goes_on_once_there_is_space(found: dict[str, 
 
 
 def test_what_was_refused_leaves_nothing_in_shared_memory(found: dict[str, Found]) -> None:
-    from pathnet_rl.block import block_path
+    from pathnet_rl.block_files import blocks_of
 
     for case in found.values():
         config = RunConfig(name="cartpole", folder=str(case.runs))
-        assert not block_path(config, Arm.PATHNET).exists()
+        assert blocks_of(config, Arm.PATHNET) == []

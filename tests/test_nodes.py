@@ -14,7 +14,7 @@ import torch
 from ray.cluster_utils import Cluster
 
 from pathnet_rl import checkpoint
-from pathnet_rl.block import COURIER_SUFFIX, SHARED_MEMORY
+from pathnet_rl.block_files import COURIER_SUFFIX, SHARED_MEMORY
 from pathnet_rl.row_locks import in_use
 from tests.events import read_scalars
 from tests.support import ROOT, command, read_rows, run_command

@@ -8,7 +8,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.block import block_path
+from pathnet_rl.block_files import blocks_of
 from pathnet_rl.comparison.experiment import Comparison, Member
 from pathnet_rl.comparison.progress import read_progress
 from tests.small_comparison import instructions, small_comparison
@@ -71,7 +71,7 @@ def test_a_process_that_dies_is_an_error_of_its_member_and_the_others_go_on(tmp_
         "its process died (signal 9), perhaps for want of memory; fewer --processes may help"
     )
     assert set(errors.values()) == {None}
-    assert not block_path(doomed.config, Arm.PATHNET).exists()
+    assert blocks_of(doomed.config, Arm.PATHNET) == []
 
 
 def test_an_error_that_nobody_foresaw_is_told_by_its_last_line(tmp_path: Path) -> None:

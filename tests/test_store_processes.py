@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pathnet_rl import block
+from pathnet_rl import block_files
+from pathnet_rl.arms import Arm
+from pathnet_rl.errors import UserError
 from pathnet_rl.exchange import exchange
 from pathnet_rl.genotype import ActiveModules, no_modules
 from pathnet_rl.store import GridStore
-from tests.support import new_store, random_gradients
+from tests.support import new_store, random_gradients, tiny_config
 from tests.test_exchange import FORGETFUL, PATHS, Nodes, steps_made
 from tests.test_store import CONSTANT, GRID, OTHER, PATH, full_store, mask_of, push
 
@@ -111,17 +114,46 @@ def test_a_second_view_of_the_block_sees_pushes_at_once(tmp_path: Path) -> None:
 def test_a_block_that_nobody_has_open_is_found_and_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(block, "NEW_SECONDS", -1.0)
+    monkeypatch.setattr(block_files, "NEW_SECONDS", -1.0)
     kept = new_store(tmp_path / "pathnet-rl-kept.block", GRID)
     left = new_store(tmp_path / "pathnet-rl-left.block", GRID)
     (tmp_path / "pathnet-rl-left.courier").touch()
     (tmp_path / "something.else").touch()
     del left
     gc.collect()
-    block.remove_leftovers(tmp_path)
+    block_files.remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {kept.path.name, "something.else"}
     monkeypatch.undo()
     del kept
     gc.collect()
-    block.remove_leftovers(tmp_path)
+    block_files.remove_leftovers(tmp_path)
     assert (tmp_path / "pathnet-rl-kept.block").exists(), "it may be another's who just made it"
+
+
+def test_a_start_has_a_block_of_its_own_and_removes_those_that_were_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_files, "SHARED_MEMORY", tmp_path)
+    config = tiny_config(tmp_path / "runs")
+    left, kept, new = (block_files.new_block_path(config, Arm.PATHNET) for _ in range(3))
+    others = [
+        block_files.new_block_path(config, Arm.INDEPENDENT),
+        block_files.new_block_path(tiny_config(tmp_path / "elsewhere"), Arm.PATHNET),
+    ]
+    for path in (left, *others):
+        new_store(path, GRID)
+    gc.collect()
+    at_work = new_store(kept, GRID)
+    assert len({left, kept, new, *others}) == 5
+    assert block_files.blocks_of(config, Arm.PATHNET) == sorted([left, kept])
+    block_files.remove_blocks_of(config, Arm.PATHNET)
+    assert block_files.blocks_of(config, Arm.PATHNET) == [kept]
+    assert all(path.exists() for path in others)
+    assert at_work.signed
+
+
+def test_a_block_under_another_name_is_not_believed(tmp_path: Path) -> None:
+    store = new_store(tmp_path / "one.block", GRID)
+    shutil.copy(store.path, tmp_path / "another.block")
+    with pytest.raises(UserError, match="not the block of that name"):
+        GridStore.open(tmp_path / "another.block", GRID, CONSTANT)

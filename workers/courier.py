@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from pathnet_rl.block import remove_leftovers
+from pathnet_rl.block_files import remove_leftovers
 from pathnet_rl.config import RunConfig
 from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.exchange import Changes, News, WholeBlock

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pathnet_rl.arms import SWITCHES, Arm
-from pathnet_rl.block import remove_leftovers
+from pathnet_rl.block_files import remove_leftovers
 from pathnet_rl.config import RunConfig
 from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.exchange import Changes, News, WholeBlock, exchange, whole_block

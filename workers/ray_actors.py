@@ -22,7 +22,7 @@ from ray.exceptions import ActorDiedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.block import block_folder
+from pathnet_rl.block_files import block_folder
 from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Coordinator
 from pathnet_rl.engine import rmsprop_step

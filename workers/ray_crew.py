@@ -17,7 +17,7 @@ from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from pathnet_rl import crew
 from pathnet_rl.arms import Arm
-from pathnet_rl.block import block_path
+from pathnet_rl.block_files import new_block_path, remove_blocks_of
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
@@ -56,8 +56,8 @@ class RayCrew:
         self._config, self._arm, self._grid, self._wanted = config, arm, grid, workers
         self._restarts = Restarts()
         self.hub = MetricsHub(config, arm)
-        self._block = block_path(config, arm)
-        self._block.unlink(missing_ok=True)
+        remove_blocks_of(config, arm)
+        self._block = new_block_path(config, arm)
         mapped = (config, arm, grid, self._block)
         self.server = ParameterServer(*mapped)
         self.store = GridStore.open(self._block, grid, config.learning)

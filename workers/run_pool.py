@@ -13,7 +13,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
-from pathnet_rl.block import block_path
+from pathnet_rl.block_files import remove_blocks_of
 from pathnet_rl.comparison.experiment import Member
 from workers.one_run import Instructions, Outcome, learn
 
@@ -86,7 +86,7 @@ def _outcome(one: _Running) -> Outcome:
 def _free_blocks(member: Member) -> None:
     """A process that was ended could not remove the blocks that it had in memory."""
     for arm in member.config.arms:
-        block_path(member.config, arm).unlink(missing_ok=True)
+        remove_blocks_of(member.config, arm)
 
 
 def _last_words(member: Member, status: int | None) -> str:

@@ -11,7 +11,7 @@ import time
 import torch
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.block import block_path
+from pathnet_rl.block_files import new_block_path, remove_blocks_of
 from pathnet_rl.config import RunConfig
 from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.grid import Grid
@@ -31,8 +31,8 @@ class SerialCrew:
     def __init__(self, config: RunConfig, arm: Arm, grid: Grid) -> None:
         torch.set_num_threads(1)
         self.hub = MetricsHub(config, arm)
-        path = block_path(config, arm)
-        path.unlink(missing_ok=True)
+        remove_blocks_of(config, arm)
+        path = new_block_path(config, arm)
         self.server = ParameterServer(config, arm, grid, path)
         self.store = GridStore.open(path, grid, config.learning, rmsprop_step(config))
         self.coordinator = TournamentCoordinator(config, arm, self.server)

@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from launch.bench.rows import A2C, CREWS, Row
 from pathnet_rl.arms import Arm
-from pathnet_rl.block import block_path
+from pathnet_rl.block_files import remove_blocks_of
 from pathnet_rl.run_folder import RunFolder
 from workers.metrics_hub import PHASES
 
@@ -186,7 +186,7 @@ class Contender:
         for started in self.processes:
             started.wait()
             config = self.row.config(started.pid)
-            block_path(config, Arm.PATHNET).unlink(missing_ok=True)
+            remove_blocks_of(config, Arm.PATHNET)
             shutil.rmtree(RunFolder(config).path, ignore_errors=True)
 
 

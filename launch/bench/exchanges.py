@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from launch.bench import node_process
 from launch.bench.node_process import Exchange, Nodes
 from launch.bench.recorded import Recorded
-from pathnet_rl.block import SHARED_MEMORY
+from pathnet_rl.block_files import SHARED_MEMORY
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid

@@ -21,7 +21,8 @@ from rich.table import Table
 from launch.display import terminal
 from launch.presets import PRESETS
 from pathnet_rl.arms import Arm
-from pathnet_rl.block import SLOTS, block_folder
+from pathnet_rl.block import SLOTS
+from pathnet_rl.block_files import block_folder
 from pathnet_rl.checkpoint import write_json
 from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.grid import build_grid

@@ -1,0 +1,95 @@
+"""The files that blocks lie in: their names, how they are made, and what becomes of those left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pathnet_rl.arms import Arm
+from pathnet_rl.config import RunConfig
+from pathnet_rl.errors import UserError
+from pathnet_rl.row_locks import in_use
+
+SHARED_MEMORY = Path("/dev/shm")
+NEW_SECONDS = 60.0
+"""A block may lie there so long before the process that made it has opened it."""
+COURIER_SUFFIX = ".courier"
+"""Of the file beside another node's block (replica.py)."""
+
+
+def new_block_path(config: RunConfig, arm: Arm) -> Path:
+    """A file for one start of one arm, in memory where the system has a place for that.
+
+    Its name is a name that nothing else ever has: a run folder's path is none, since paths repeat.
+    """
+    return block_folder() / f"{_stem(config, arm)}-{os.urandom(8).hex()}.block"
+
+
+def blocks_of(config: RunConfig, arm: Arm) -> list[Path]:
+    """The blocks on this machine of all starts of one arm of a run."""
+    return sorted(block_folder().glob(f"{_stem(config, arm)}-*.block"))
+
+
+def remove_blocks_of(config: RunConfig, arm: Arm) -> None:
+    """Delete those of starts that were killed. Whoever calls has the run's folder, so no start is at work."""
+    for path in blocks_of(config, arm):
+        with contextlib.suppress(OSError):  # Another user's: its name is not in our way.
+            if not in_use(path):
+                _delete(path)
+
+
+def _stem(config: RunConfig, arm: Arm) -> str:
+    folder = (Path(config.folder) / config.name).resolve()
+    return f"pathnet-rl-{hashlib.sha256(f'{folder}/{arm.value}'.encode()).hexdigest()[:16]}"
+
+
+def _delete(path: Path) -> None:
+    for file in (path, path.with_suffix(COURIER_SUFFIX)):
+        file.unlink(missing_ok=True)
+
+
+def block_folder() -> Path:
+    """Where blocks lie on this machine."""
+    return SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
+
+
+def reserve_file(path: Path, size: int) -> NDArray[np.uint8]:
+    """So many bytes of a new file, all 0, in place of whatever lay at `path`.
+
+    Raises:
+        UserError: it cannot be made, or there is no room for it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            # Reserve the pages now: a full /dev/shm is an error here and a SIGBUS later.
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UserError(
+            f"cannot reserve {size / 2**20:.1f} MiB for the grid at {path}: {error.strerror};"
+            " free space there"
+        ) from error
+    return np.memmap(path, dtype=np.uint8, mode="r+").view(np.ndarray)
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Delete blocks that nobody has open: of runs or nodes that were killed. A new one is left alone."""
+    for path in parent.glob("pathnet-rl-*.block"):
+        # Of others, or gone just now.
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > NEW_SECONDS and not in_use(path):
+                _delete(path)
