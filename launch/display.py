@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
-from typing import IO, Self
+from typing import Self, TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from launch.streams import Forgiving
 from pathnet_rl.crew import Progress
 
 PLAIN_SECONDS = 10.0
 """Seconds between two lines where there is no terminal."""
 
 
-def terminal(file: IO[str] | None = None, width: int | None = None) -> Console:
-    """Where commands print: text as it is, so that brackets in a path or an option are no markup."""
-    return Console(file=file, width=width, markup=False, highlight=False)
+def terminal(file: TextIO | None = None, width: int | None = None) -> Console:
+    """Where commands print: text as it is, so that brackets in a path or an option are no markup.
+
+    Control codes go to terminals that know them, whatever FORCE_COLOR says. What cannot be printed is not.
+    """
+    stream = cast("TextIO", Forgiving(file or sys.stdout))
+    console = Console(
+        file=stream, width=width, markup=False, highlight=False, force_terminal=stream.isatty()
+    )
+    if console.is_dumb_terminal:
+        console = Console(
+            file=stream, width=width, markup=False, highlight=False, force_terminal=False
+        )
+    return console
 
 
 class Screen:

@@ -37,20 +37,21 @@ from pathnet_rl.transfer import Interrupted, finished_results, run
 
 
 class StopSignal:
-    """The first Ctrl-C (or SIGTERM) asks the run to save and stop; the second one ends it at once."""
+    """The first Ctrl-C (SIGTERM, a closed terminal) asks to save and stop; the second one ends at once."""
 
     def __init__(self) -> None:
         self.requested = False
 
     def listen(self) -> None:
-        """Take over SIGINT and SIGTERM."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        """Take over SIGINT, SIGTERM and SIGHUP."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._handle)
 
     def leave(self) -> None:
-        """Let SIGINT and SIGTERM end the program at once again."""
+        """Let them end the program at once again."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requested = True

@@ -75,8 +75,12 @@ def save(
         save_file(tensors, unfinished / "block.safetensors")
         _flush(unfinished / "block.safetensors")
         write_json(unfinished / "state.json", state)
-        if final.exists():  # The same moment saved twice: what is there is the same.
-            shutil.rmtree(unfinished)
+        if final.exists():  # Saved again at the same agent step: the later one knows more.
+            earlier = parent / f"{name}-earlier{_UNFINISHED}"
+            shutil.rmtree(earlier, ignore_errors=True)
+            final.rename(earlier)
+            unfinished.rename(final)
+            shutil.rmtree(earlier, ignore_errors=True)
         else:
             unfinished.rename(final)
         _flush(parent)
@@ -94,6 +98,10 @@ def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems cannot do this with a folder, or at all; what was written is there.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EROFS):
+            raise
     finally:
         os.close(descriptor)
 

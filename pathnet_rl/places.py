@@ -23,13 +23,16 @@ def is_url(place: str) -> bool:
 
 
 def _place(place: str) -> str:
-    """A place that results can lie in; `file:///runs` is the path `/runs`.
+    """A place that results can lie in: `file:///runs` is `/runs`, `~` and `$HOME` are what a shell says.
 
     Raises:
         UserError: it is a URL that nothing can be kept at.
     """
     if not is_url(place):
-        return place
+        try:
+            return os.path.expandvars(Path(place).expanduser())
+        except RuntimeError as error:
+            raise UserError(f"--folder {place}: there is no such home folder ({error})") from error
     protocol, _, rest = place.partition("://")
     if protocol in ("file", "local"):
         if not rest.startswith("/"):
@@ -56,7 +59,7 @@ Place = Annotated[str, AfterValidator(_place)]
 
 def default_place() -> str:
     """Where run folders are made if nobody says where."""
-    return os.environ.get(FOLDER_VARIABLE) or "runs"
+    return _place(os.environ.get(FOLDER_VARIABLE) or "runs")
 
 
 def in_job() -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
-import os
 import platform
 import socket
 import subprocess
@@ -13,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
 
 PACKAGES = ("pathnet-rl", "ray", "torch", "numpy", "gymnasium", "ale-py", "tensorboard")
@@ -51,7 +51,7 @@ def provenance() -> dict[str, Any]:
         "packages": versions,
         "host": socket.gethostname(),
         "platform": platform.platform(),
-        "cpus": os.cpu_count(),
+        "cpus": usable_cpus(),
     }
 
 

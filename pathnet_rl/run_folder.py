@@ -12,6 +12,7 @@ tensorboard/<arm>/<task>/ events
 from __future__ import annotations
 
 import fcntl
+import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Self, TypeVar
@@ -37,13 +38,23 @@ def _read_config(kind: type[Kind], folder: Path, otherwise: str) -> Kind:
     """The configuration that lies in a run's folder.
 
     Raises:
-        UserError: there is none that can be read; says `otherwise` of the folder.
+        UserError: there is none that can be read (says `otherwise` of the folder), or it is another
+            version's.
     """
     try:
-        return kind.model_validate_json((folder / "config.json").read_text())
-    except (OSError, ValueError, UserError) as error:
+        found = json.loads((folder / "config.json").read_text())
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds {type(found).__name__}, not options")
+    except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{folder} {otherwise} ({reason})") from error
+    try:
+        return kind.model_validate(found)
+    except UserError as error:
+        raise UserError(
+            f"{folder / 'config.json'} is not understood by this version of the program ({error}); use the"
+            " version that made it (provenance.json says which)"
+        ) from error
 
 
 class Folder(ABC, Generic[Kind]):
@@ -102,10 +113,15 @@ class Folder(ABC, Generic[Kind]):
             raise checkpoint.cannot_write(self.path, error) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise UserError(
                 f"another process is working in {self.path}; wait for it or choose another --name"
             ) from error
+        except OSError as error:
+            say(
+                f"the file system of {self.path} has no locks ({error.strerror}): nothing keeps a second"
+                " process out of it"
+            )
         if self._mirror is not None:
             self._mirror.open(say)
         resumed = self._find()

@@ -99,7 +99,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) ->
     assert not (tmp_path / "tiny" / "config.json").exists()
 
 
-@pytest.mark.parametrize("left", ["", '{"name": "tiny", "tas', "[]", '{"name": "tiny", "x": 1}'])
+@pytest.mark.parametrize("left", ["", '{"name": "tiny", "tas', "[]"])
 def test_a_half_written_configuration_is_one_line(left: str, tmp_path: Path) -> None:
     open_once(tiny_config(tmp_path))
     (tmp_path / "tiny" / "config.json").write_text(left)

@@ -11,6 +11,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 from pathnet_rl.config import RunConfig
+from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
 
 REACH_SECONDS = 5.0
@@ -42,7 +43,7 @@ def connect(config: RunConfig) -> None:
         join(address)
     else:
         # More workers than CPUs is the user's choice; ray is told of as many.
-        cpus = max(len(os.sched_getaffinity(0)), config.workers or 0)
+        cpus = max(usable_cpus(), config.workers or 0)
         ray.init(
             address="local",
             num_cpus=cpus,

@@ -19,6 +19,7 @@ import ray
 
 from pathnet_rl.comparison.experiment import Member
 from pathnet_rl.comparison.results import lines_of, rows_of
+from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
 from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.run_folder import RunFolder
@@ -97,7 +98,7 @@ def _start_ray(side_by_side: int | None) -> None:
         return
     ray.init(
         address="local",
-        num_cpus=max(len(os.sched_getaffinity(0)), side_by_side or 0),
+        num_cpus=max(usable_cpus(), side_by_side or 0),
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,

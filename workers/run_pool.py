@@ -15,6 +15,7 @@ from multiprocessing.context import ForkServerProcess
 
 from pathnet_rl.block_files import remove_blocks_of
 from pathnet_rl.comparison.experiment import Member
+from pathnet_rl.cpus import usable_cpus
 from workers.one_run import Instructions, Outcome, learn
 
 SECONDS = 1.0
@@ -37,7 +38,7 @@ def learn_here(
     """
     context = multiprocessing.get_context("forkserver")
     _start_fork_server()
-    side_by_side = processes or len(os.sched_getaffinity(0))
+    side_by_side = processes or usable_cpus()
     waiting, running = deque(members), list[_Running]()
     try:
         while running or (waiting and not instructions.stop.exists()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -11,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import torch
 
+from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
 from pathnet_rl.supervised.experiment import Experiment
 from pathnet_rl.supervised.jobs import Done, Job, do
@@ -22,7 +22,7 @@ def do_here(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
     Raises:
         UserError: a job's data do not hold what it needs, or a process died.
     """
-    processes = experiment.processes or len(os.sched_getaffinity(0))
+    processes = experiment.processes or usable_cpus()
     pool = ProcessPoolExecutor(
         min(processes, len(jobs)), multiprocessing.get_context("spawn"), _begin_process
     )

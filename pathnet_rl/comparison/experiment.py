@@ -272,10 +272,10 @@ class MemberFolder(RunFolder):
         try:
             with (self.path / ".lock").open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:
+        except BlockingIOError:
             return True
+        except OSError:  # Not there, or without locks.
+            return False
         return False
 
     def note_resumption(self) -> None:
