@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pathnet_rl.arms import SWITCHES, Arm, check_arms
+from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.errors import UserError
 from pathnet_rl.hyperparameters import Hyperparameter
 from pathnet_rl.lineages import LineagesConfig
@@ -17,7 +18,6 @@ from pathnet_rl.modules import ATARI_LAYERS, CustomModule, Module, from_text
 from pathnet_rl.places import Place, default_place
 from pathnet_rl.settings import Settings
 
-Protocol = Literal["dqn", "machado"]
 MOST_AGENT_STEPS = 10**15
 
 
@@ -144,7 +144,7 @@ class ReplayConfig(Settings):
     """Agent steps after which an episode is cut; its return so far counts."""
 
 
-class RunConfig(Settings):
+class RunConfig(EnvironmentOptions):
     """One run: a sequence of tasks, learned by PathNet and by the controls it is compared with."""
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -155,9 +155,6 @@ class RunConfig(Settings):
     """Agent steps of each task, or one number for all of them."""
     arms: tuple[Arm, ...] = Field((Arm.PATHNET, Arm.INDEPENDENT), min_length=1)
     """What is run, in this order; speedups are relative to `independent`."""
-    protocol: Protocol = "dqn"
-    """Atari protocol: dqn (no-op starts, life loss ends an episode for learning, minimal actions) or
-    machado (sticky actions, all 18 actions)."""
     seed: int = Field(0, ge=0)
     """Every random number of the run comes from this."""
     workers: int | None = Field(None, ge=1)
@@ -279,6 +276,7 @@ MAY_CHANGE = frozenset(
         "engine",
         "device",
         "grouped",
+        "isolate",
         "grid.image_precision",
         "serial",
     }

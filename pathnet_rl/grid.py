@@ -190,7 +190,7 @@ def build_grid(config: RunConfig) -> Grid:
     Raises:
         UserError: a task is unknown, or its observations do not fit the grid or the other tasks.
     """
-    described = [envs.describe(name, config.protocol) for name in config.tasks]
+    described = [envs.describe(name, config) for name in config.tasks]
     shapes = [shape for shape, _ in described]
     for name, shape in zip(config.tasks, shapes, strict=True):
         if shape != shapes[0]:

@@ -54,7 +54,8 @@ TAGS: dict[str, str] = {
     "exchange/kilobytes_sent": "Numbers that a node tells in an exchange.",
     "exchange/kilobytes_received": "Numbers that a node is told in an exchange.",
     "run/updates": "Pushes applied to the shared grid so far in this task.",
-    "run/restarts": "Worker actors that died and were started again since the command was given.",
+    "run/restarts": "Workers and processes of environments that died and were started again since the"
+    " command was given.",
 }
 """Every tag a run writes; the x axis of all of them is the task's agent steps."""
 

@@ -12,7 +12,9 @@ import numpy as np
 from pathnet_rl import envs
 from pathnet_rl.arms import Arm
 from pathnet_rl.checkpoint import write_whole
+from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.errors import UserError
+from pathnet_rl.first_episodes import first_episodes
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 
 MOST_STEPS = 27_000
@@ -30,35 +32,34 @@ class RandomEpisode:
     episode_return: float
 
 
-def random_episodes(task: str, protocol: str, episodes: int) -> list[RandomEpisode]:
+def random_episodes(task: str, rules: str, episodes: int) -> list[RandomEpisode]:
     """The first episode in each of some environments: taking those that end first would favour short ones.
 
     The same game gives the same episodes in every comparison.
     """
     sequence = seed_sequence(0, Arm.PATHNET, Owner.RANDOM_POLICY)
     rng = np.random.default_rng(sequence)
-    environments = envs.make(task, episodes, protocol)
+    environments = envs.make(task, episodes, EnvironmentOptions.under(rules))
     try:
-        environments.reset(environment_seed(sequence))
-        returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
-        playing = np.ones(episodes, dtype=np.bool_)
-        while playing.any() and lengths.max() < MOST_STEPS:
-            step = environments.step(rng.integers(environments.actions, size=episodes))
-            returns[playing] += step.rewards[playing]
-            lengths[playing] += 1
-            playing &= ~step.ended
+        played = first_episodes(
+            environments,
+            environment_seed(sequence),
+            lambda _: rng.integers(environments.actions, size=episodes),
+            MOST_STEPS,
+        )
     finally:
         environments.close()
     return [
         RandomEpisode(int(end), float(value))
-        for end, value in zip(np.cumsum(lengths), returns, strict=True)
+        for end, value in zip(np.cumsum(played.lengths), played.returns, strict=True)
     ]
 
 
 class RandomPolicy:
     """The random policy's episodes in each game, kept in a file: what has been played is not played again.
 
-    The file's columns are task, protocol, agent_steps and episode_return.
+    The file's columns are task, protocol, agent_steps and episode_return; `protocol` holds the rules of a
+    task (`EnvironmentOptions.rules`).
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,26 +71,26 @@ class RandomPolicy:
         self._path = path
         self._known = _read(path)
 
-    def episodes(self, task: str, protocol: str, wanted: int) -> list[RandomEpisode]:
+    def episodes(self, task: str, rules: str, wanted: int) -> list[RandomEpisode]:
         """At least so many episodes, played now if fewer are known.
 
         Raises:
             UserError: the task cannot be played here, or the file not written.
         """
-        key = (task, protocol)
+        key = (task, rules)
         if len(self._known.get(key, ())) < wanted:
-            self._known[key] = random_episodes(task, protocol, wanted)
+            self._known[key] = random_episodes(task, rules, wanted)
             write_whole(self._path, self._table())
         return self._known[key]
 
-    def mean(self, task: str, protocol: str, wanted: int) -> float:
+    def mean(self, task: str, rules: str, wanted: int) -> float:
         """The mean return of these episodes."""
-        found = self.episodes(task, protocol, wanted)
+        found = self.episodes(task, rules, wanted)
         return float(np.mean([episode.episode_return for episode in found]))
 
-    def known(self, task: str, protocol: str) -> list[RandomEpisode]:
+    def known(self, task: str, rules: str) -> list[RandomEpisode]:
         """The episodes in a game that were played before."""
-        return self._known.get((task, protocol), [])
+        return self._known.get((task, rules), [])
 
     def _table(self) -> bytes:
         text = io.StringIO()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pathnet_rl import engine, envs
 from pathnet_rl.config import RunConfig
+from pathnet_rl.first_episodes import first_episodes
 from pathnet_rl.genotype import union
 from pathnet_rl.rollout import gumbel_noise
+from pathnet_rl.run_folder import environment_log
 from pathnet_rl.seeds import environment_seed
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import FinishedTask, GreedyReturns
@@ -43,25 +46,20 @@ def _play(
     seed: int,
     rng: np.random.Generator | None,
 ) -> GreedyReturns:
-    environments = envs.make(finished.name, episodes, config.protocol)
+    environments = envs.make(finished.name, episodes, config, environment_log(config))
     try:
         path = union(finished.path, finished.always)
         widest = max(len(layer) for layer in path)
         size = engine.EngineSize(1, widest, 1, episodes, environments.actions)
         pathway = engine.make(config, store.grid, size)
         pathway.load([store.read(finished.task, path)])
-        observations = environments.reset(seed)
-        returns = np.zeros(episodes)
-        playing = np.ones(episodes, dtype=np.bool_)
-        for _ in range(config.replay.most_steps):
+
+        def choose(observations: NDArray[np.generic]) -> NDArray[np.int64]:
             logits, _ = pathway.forward([observations], 0)
             scores = logits[0] if rng is None else logits[0] + gumbel_noise(rng, logits[0].shape)
-            step = environments.step(scores.argmax(axis=-1))
-            returns[playing] += step.rewards[playing]
-            playing &= ~step.ended
-            observations = step.observations
-            if not playing.any():
-                break
-        return GreedyReturns(tuple(float(r) for r in returns), int(playing.sum()))
+            return np.asarray(scores.argmax(axis=-1))
+
+        played = first_episodes(environments, seed, choose, config.replay.most_steps)
+        return GreedyReturns(tuple(float(r) for r in played.returns), int(played.cut.sum()))
     finally:
         environments.close()

@@ -99,7 +99,7 @@ def summarise(
     areas: dict[int, float | None] = {}
     for arm in sorted(results, key=lambda arm: arm is not Arm.INDEPENDENT):
         for result in results[arm]:
-            task = result.finished.task
+            task, name = result.finished.task, result.finished.name
             table = tables.get((task, arm.value))
             curve = area = mean = None
             if table is not None:
@@ -110,7 +110,7 @@ def summarise(
             control = areas.get(task)
             chance = ratio = None
             if area is not None and control is not None:
-                chance = random.mean(config.tasks[task], config.protocol, random_episodes)
+                chance = random.mean(name, config.rules(name), random_episodes)
                 ratio = relative_area(area, control, chance)
             episodes = 0 if table is None else len(table.returns)
             summaries.append(TaskSummary(arm, result, episodes, mean, area, curve, chance, ratio))

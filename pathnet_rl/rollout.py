@@ -22,10 +22,17 @@ Floats = NDArray[np.float32]
 
 @dataclass
 class Collected(Rollout):
-    """A rollout, the episodes that ended in it, and the CPU-seconds that the environments took."""
+    """A rollout, the episodes that ended in it, and the CPU-seconds that the environments took.
+
+    Attributes:
+        environment_seconds: in this process. elsewhere_seconds: in processes of their own.
+        losses: why episodes were lost, once for each process that died.
+    """
 
     environment_seconds: float = 0.0
+    elsewhere_seconds: float = 0.0
     episodes: list[Episode] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
 
 
 class RolloutCollector:
@@ -57,6 +64,7 @@ class RolloutCollector:
             final_values=np.zeros(shape, dtype=np.float32),
             bootstrap=np.empty(shape[1:], dtype=np.float32),
         )
+        self._elsewhere = self.environments.elsewhere_seconds
         self._noise = gumbel_noise(rng, (*shape, self.environments.actions))
 
     def take(self, step: int, logits: Floats) -> NDArray[np.generic] | None:
@@ -79,7 +87,11 @@ class RolloutCollector:
         self.observations = came.observations
         if came.final_observations is None:
             return None
-        rollout.episodes += self._finish(came.ended)
+        finished = self._finish(came.ended)
+        if came.lost:
+            rollout.losses.append(came.lost)
+        else:
+            rollout.episodes += finished
         return came.final_observations if came.truncated.any() else None
 
     def value_cut_episodes(self, step: int, values: Floats) -> None:
@@ -89,6 +101,7 @@ class RolloutCollector:
     def finish(self, values: Floats) -> Collected:
         """The rollout, given the values [E] of `observations`."""
         self._rollout.bootstrap[:] = values
+        self._rollout.elsewhere_seconds = self.environments.elsewhere_seconds - self._elsewhere
         return self._rollout
 
     def _finish(self, ended: NDArray[np.bool_]) -> list[Episode]:

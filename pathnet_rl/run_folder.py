@@ -3,6 +3,7 @@
 config.json  provenance.json: what a run is and where it comes from, whatever it learns. And, of games,
 
 summary.json  learning_curves_<n>_<task>.png  random_policy.csv
+environments.log          what environments printed that have a process of their own
 returns.csv               task, arm, agent_steps, episode_return, length: one row an episode
 checkpoints/<arm>/...     the last few of each arm
 tensorboard/<arm>/<task>/ events
@@ -256,3 +257,9 @@ def _check_state(path: Path, state: dict[str, Any]) -> None:
             f" {', '.join(sorted(STATE_KEYS - state.keys()))}); delete that folder to go on from the"
             " one before"
         )
+
+
+def environment_log(config: RunConfig) -> Path | None:
+    """Where goes what processes of environments print: to the run's folder, if that is on this machine."""
+    path = Path(config.folder) / config.name
+    return None if is_url(config.folder) or not path.is_dir() else path / "environments.log"

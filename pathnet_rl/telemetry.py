@@ -41,7 +41,8 @@ class EpisodeRecord:
 class Telemetry:
     """What one worker has seen since it last told; sums over `updates` rollouts of `samples` steps.
 
-    `dead_units` is that of the last rollout alone. Times are CPU-seconds of the worker's process.
+    `dead_units` is that of the last rollout alone. Times are CPU-seconds of the worker's process, and of
+    those that environments have of their own. `lost`: why episodes were, for each such process that died.
     """
 
     task: int
@@ -57,6 +58,7 @@ class Telemetry:
     learning_seconds: float = 0.0
     store_seconds: float = 0.0
     episodes: list[EpisodeRecord] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     def add_update(self, samples: int, episodes: Sequence[Episode], agent_steps: int) -> None:
         """Count a rollout that was pushed; `agent_steps` are the task's after the push."""
@@ -73,10 +75,16 @@ class Telemetry:
         self.entropy += losses.entropy
 
     def add_times(
-        self, pulling: float, acting: float, learning: float, pushing: float, environments: float
+        self,
+        pulling: float,
+        acting: float,
+        learning: float,
+        pushing: float,
+        environments: float,
+        elsewhere: float,
     ) -> None:
-        """Add CPU-seconds; those of the environments are part of `acting` here."""
-        self.environment_seconds += environments
+        """Add CPU-seconds; those of environments in this process are part of `acting` here."""
+        self.environment_seconds += environments + elsewhere
         self.acting_seconds += acting - environments
         self.learning_seconds += learning
         self.store_seconds += pulling + pushing
@@ -136,7 +144,8 @@ class Report:
 
     Attributes:
         agent_steps, updates: done in this task by all workers. learning_rate: at this moment.
-        rate: agent steps a second since the last report. restarts: of workers, since the command was given.
+        rate: agent steps a second since the last report.
+        restarts: of workers and of processes of environments, since the command was given.
         exchanges: of other nodes with the parameter server, since the last report.
     """
 

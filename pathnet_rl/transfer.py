@@ -142,7 +142,9 @@ class ArmRun:
         self._report(clock.since_report())
 
     def _show(self, rate: float) -> None:
-        for note in self._crew.notes():
+        task = self._config.tasks[self._crew.store.task]
+        lost = [f"episodes of {task} are lost: {why}" for why in self._crew.hub.losses()]
+        for note in (*self._crew.notes(), *lost):
             self._display.note(note)
         store, population = self._crew.store, self._crew.coordinator.snapshot()
         best = float(population.fitness.max())
@@ -157,9 +159,14 @@ class ArmRun:
                 self._crew.hub.mean_return(),
                 best if best > float("-inf") else None,
                 population.overwrites,
-                self._crew.restarts,
+                self._restarts,
             )
         )
+
+    @property
+    def _restarts(self) -> int:
+        """Of workers, and of processes that environments have of their own."""
+        return self._crew.restarts + self._crew.hub.deaths
 
     def _report(self, rate: float) -> None:
         store = self._crew.store
@@ -169,7 +176,7 @@ class ArmRun:
                 updates=store.updates,
                 learning_rate=store.learning_rate,
                 rate=rate,
-                restarts=self._crew.restarts,
+                restarts=self._restarts,
                 frozen=store.frozen,
                 population=self._crew.coordinator.snapshot(),
                 exchanges=self._crew.exchanges(),

@@ -13,9 +13,12 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 from pathnet_rl import envs
+from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.envs import Environments, Step
 from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
+
+under = EnvironmentOptions.under
 
 
 def play(environments: Environments, seed: int, steps: int) -> list[Step]:
@@ -34,6 +37,7 @@ def play(environments: Environments, seed: int, steps: int) -> list[Step]:
                 step.truncated.copy(),
                 step.ended.copy(),
                 None if final is None else final.copy(),
+                step.lost,
             )
         )
     return tape
@@ -94,13 +98,13 @@ def test_short_names_are_for_folders() -> None:
 
 @pytest.mark.parametrize(("protocol", "actions"), [("dqn", 6), ("machado", 18)])
 def test_the_protocol_says_which_actions_pong_has(protocol: str, actions: int) -> None:
-    assert envs.describe("ALE/Pong-v5", protocol) == ((4, 84, 84), actions)
+    assert envs.describe("ALE/Pong-v5", under(protocol)) == ((4, 84, 84), actions)
 
 
 @pytest.fixture(scope="module")
 def breakout() -> Iterator[dict[str, tuple[Environments, list[Step]]]]:
     """Some games of Breakout, five lives each, under both protocols."""
-    made = {p: envs.make("ALE/Breakout-v5", 2, p) for p in ("dqn", "machado")}
+    made = {p: envs.make("ALE/Breakout-v5", 2, under(p)) for p in ("dqn", "machado")}
     yield {p: (environments, play(environments, 1, 900)) for p, environments in made.items()}
     for environments in made.values():
         environments.close()
@@ -172,7 +176,7 @@ def same(a: list[Step], b: list[Step]) -> bool:
 def test_the_same_seed_gives_the_same_episodes_and_another_seed_others(
     name: str, protocol: str
 ) -> None:
-    environments, again = (envs.make(name, 2, protocol) for _ in range(2))
+    environments, again = (envs.make(name, 2, under(protocol)) for _ in range(2))
     tape = play(environments, 5, 120)
     assert same(tape, play(again, 5, 120))
     assert same(tape, play(again, 5, 120))  # A second reset of the same environments.

@@ -254,7 +254,7 @@ def test_a_first_task_and_later_tasks_are_not_thrown_together(tmp_path: Path) ->
 
 
 def test_published_scores_stand_in_for_a_random_policy_that_was_not_played() -> None:
-    group = Group(("ALE/Pong-v5", "ALE/Tetris-v5"), (1, 1), "dqn", ())
+    group = Group(("ALE/Pong-v5", "ALE/Tetris-v5"), (1, 1), ("dqn", "dqn"), ())
     assert random_means([group], {}) == {
         ("ALE/Pong-v5", "dqn"): (-20.7, "published"),
         ("ALE/Tetris-v5", "dqn"): (None, "unknown"),

@@ -33,6 +33,8 @@ class Scripted:
     """
 
     observation_shape: tuple[int, ...] = (4,)
+    observation_dtype = np.dtype(np.float32)
+    elsewhere_seconds = 0.0
     actions = 3
 
     def __init__(self, endings: list[dict[int, str]]) -> None:

@@ -39,7 +39,10 @@ COLUMNS = ("task", "arm", "agent_steps", "episode_return", "length")
 
 
 class MetricsHub:
-    """Gathers what workers tell, and writes it at every report."""
+    """Gathers what workers tell, and writes it at every report.
+
+    `deaths` are those of processes of environments, since the command was given.
+    """
 
     def __init__(self, config: RunConfig, arm: Arm) -> None:
         # Here: importing it takes seconds, and only the process that owns the writer should pay.
@@ -57,6 +60,8 @@ class MetricsHub:
         self._new: list[float] = []
         self._dead_units: list[float] = []
         self._sums = Telemetry(task=0)
+        self.deaths = 0
+        self._losses: list[str] = []
         self._reported = self._pictured = -1
 
     def begin_task(self, task: int, agent_steps: int) -> None:
@@ -76,6 +81,8 @@ class MetricsHub:
         """Take in what a worker has seen."""
         if telemetry.task != self._sums.task:
             return  # From a worker that was cut off in the task before.
+        self.deaths += len(telemetry.lost)
+        self._losses += telemetry.lost
         for name in SUMS:
             setattr(self._sums, name, getattr(self._sums, name) + getattr(telemetry, name))
         if telemetry.updates:
@@ -88,6 +95,11 @@ class MetricsHub:
                 (telemetry.task, self._arm.value, episode.agent_steps, episode.episode_return,
                  episode.length)
             )  # fmt: skip
+
+    def losses(self) -> list[str]:
+        """Why episodes were lost, for each process of environments that died since this was last asked."""
+        told, self._losses = self._losses, []
+        return told
 
     def mean_return(self) -> float | None:
         """The mean return of the last 100 episodes of the task, or None before the first."""

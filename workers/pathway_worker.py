@@ -21,6 +21,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.fitness import Evaluation
 from pathnet_rl.genotype import no_modules
 from pathnet_rl.rollout import RolloutCollector, collect
+from pathnet_rl.run_folder import environment_log
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 from pathnet_rl.telemetry import Assignment, Telemetry
 
@@ -164,6 +165,10 @@ class PathwayWorker:
     def end_task(self) -> None:
         """Tell the rest and close the environments."""
         self._tell()
+        self.close()
+
+    def close(self) -> None:
+        """Close the environments."""
         for pathway in self._pathways:
             if pathway is not None:
                 pathway.collector.close()
@@ -178,7 +183,10 @@ class PathwayWorker:
                 config.seed, self._arm, Owner.ACTING, self._task, index, self._born[turn]
             )
             environments = envs.make(
-                config.tasks[self._task], config.learning.environments, config.protocol
+                config.tasks[self._task],
+                config.learning.environments,
+                config,
+                environment_log(config),
             )
             collector = RolloutCollector(environments, environment_seed(sequence))
             rng = np.random.default_rng(sequence)
@@ -224,8 +232,10 @@ class PathwayWorker:
                 pathway.evaluation.add(episode)
         times.append(time.process_time())
         in_environments = sum(rollout.environment_seconds for rollout in rollouts)
+        elsewhere = sum(rollout.elsewhere_seconds for rollout in rollouts)
+        self._telemetry.lost += [why for rollout in rollouts for why in rollout.losses]
         pulling, acting, learning, pushing = np.diff(times)
-        self._telemetry.add_times(pulling, acting, learning, pushing, in_environments)
+        self._telemetry.add_times(pulling, acting, learning, pushing, in_environments, elsewhere)
 
     def _upstream(
         self, place: int, pathway: Pathway, rollout: Rollout

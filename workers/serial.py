@@ -65,5 +65,6 @@ class SerialCrew:
         return Exchanges()
 
     def close(self) -> None:
+        self._worker.close()
         self.store.remove()
         self.hub.close()

@@ -63,7 +63,7 @@ class _Environments(VecEnv):  # type: ignore[misc]
 
     def __init__(self, config: RunConfig) -> None:
         learning = config.learning
-        self._made = envs.make(config.tasks[0], learning.environments, config.protocol)
+        self._made = envs.make(config.tasks[0], learning.environments, config)
         shape = self._made.observation_shape
         super().__init__(
             learning.environments, Box(0, 255, shape, np.uint8), Discrete(self._made.actions)

@@ -148,7 +148,7 @@ def run_environments(config: RunConfig, counter: _Counter, pathways: int) -> Non
     """Random actions in the environments of so many pathways, one rollout's length at a time."""
     rng = np.random.default_rng(config.seed)
     count = config.learning.environments
-    population = [envs.make(config.tasks[0], count, config.protocol) for _ in range(pathways)]
+    population = [envs.make(config.tasks[0], count, config) for _ in range(pathways)]
     for environments in population:
         environments.reset(config.seed)
     while True:
@@ -179,7 +179,7 @@ def run_acting(config: RunConfig, counter: _Counter, pathways: int) -> None:
     population = [
         (
             Genotype.random(rng, grid.depth, grid.modules, config.grid.width),
-            RolloutCollector(envs.make(config.tasks[0], learning.environments, config.protocol), i),
+            RolloutCollector(envs.make(config.tasks[0], learning.environments, config), i),
         )
         for i in range(pathways)
     ]

@@ -183,10 +183,10 @@ def _returns(members: Sequence[Member]) -> Iterator[Sequence[object]]:
 
 def _random_returns(comparison: Comparison, random: RandomPolicy) -> Iterator[Sequence[object]]:
     """The random policy's episodes in each task of each pair; it has no setting."""
-    protocol, wanted = comparison.base.protocol, comparison.random_episodes
+    base, wanted = comparison.base, comparison.random_episodes
     for pair in comparison.sequences:
         for number, task in enumerate(tasks_in(pair)):
-            for episode in random.episodes(task, protocol, wanted):
+            for episode in random.episodes(task, base.rules(task), wanted):
                 yield (pair_label(pair), RANDOM, 0, "", number, *astuple(episode))
 
 

@@ -47,6 +47,8 @@ LIFE_LOSS_TERMINATES = {"dqn": True, "machado": False}
 class AtariEnvironments:
     """E copies of one game. `rom` is ale-py's name of it, such as crazy_climber."""
 
+    elsewhere_seconds = 0.0
+
     def __init__(self, rom: str, count: int, protocol: str) -> None:
         self._vector = AtariVectorEnv(
             rom,
@@ -63,6 +65,7 @@ class AtariEnvironments:
         assert isinstance(space, Box)
         assert isinstance(actions, Discrete)
         self.observation_shape: tuple[int, ...] = space.shape
+        self.observation_dtype = space.dtype
         self.actions = int(actions.n)
         self._lives = np.zeros(count, dtype=np.int32)
 

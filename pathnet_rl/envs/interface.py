@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ class Step:
         ended: [E]; an episode is over and the next one has begun.
         final_observations: [E, ...] with the last observation of the episodes that ended, or None
             if none did.
+        lost: why the episodes that ended count for nothing, if they do not: the process that they were
+            played in has died. They are as if truncated, after a step that paid nothing.
     """
 
     observations: NDArray[np.generic]
@@ -29,6 +31,7 @@ class Step:
     truncated: NDArray[np.bool_]
     ended: NDArray[np.bool_]
     final_observations: NDArray[np.generic] | None
+    lost: str = ""
 
 
 class Environments(Protocol):
@@ -40,6 +43,12 @@ class Environments(Protocol):
     observation_shape: tuple[int, ...]
     actions: int
     count: int
+    observation_dtype: np.dtype[Any]
+
+    @property
+    def elsewhere_seconds(self) -> float:
+        """CPU-seconds that they took so far in processes of their own."""
+        ...
 
     def reset(self, seed: int) -> NDArray[np.generic]:
         """First observations [E, ...]; the same seed gives the same episodes."""

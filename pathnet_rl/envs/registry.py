@@ -4,30 +4,63 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from functools import partial
+from pathlib import Path
 
 import ale_py
 import gymnasium
 from gymnasium.error import Error as GymnasiumError
 
+from pathnet_rl.environment_options import LABYRINTH, EnvironmentOptions
 from pathnet_rl.envs.atari import AtariEnvironments
 from pathnet_rl.envs.gymnasium_task import GymnasiumEnvironments
 from pathnet_rl.envs.interface import Environments
+from pathnet_rl.envs.isolated import IsolatedEnvironments
+from pathnet_rl.envs.labyrinth_levels import PAPER
+from pathnet_rl.envs.stacked import StackedImages
 from pathnet_rl.errors import UserError
 
 gymnasium.register_envs(ale_py)
+for level in PAPER:
+    gymnasium.register(
+        f"labyrinth/{level}",
+        entry_point="pathnet_rl.envs.labyrinth:LabyrinthEnvironment",
+        kwargs={"level": level},
+    )
+
+DEFAULTS = EnvironmentOptions()
 
 
-def make(name: str, count: int, protocol: str = "dqn") -> Environments:
+def make(
+    name: str, count: int, options: EnvironmentOptions = DEFAULTS, log: Path | None = None
+) -> Environments:
     """E = `count` environments of the task `name`.
 
     Args:
-        name: `ALE/<Game>-v5`, or any other Gymnasium id with discrete actions; `module:<id>` imports
-            the module that registers it first.
-        protocol: `dqn` or `machado`, for Atari games.
+        name: `ALE/<Game>-v5`, `labyrinth/<level>`, or any other Gymnasium id with discrete actions;
+            `module:<id>` imports the module that registers it first.
+        log: takes what environments print that have a process of their own; a temporary file if not given.
 
     Raises:
         UserError: no such task (the nearest names are offered), or one that cannot be a task here.
     """
+    if options.isolate or name.startswith(LABYRINTH):
+        environments: Environments = IsolatedEnvironments(name, count, options, log)
+    else:
+        environments = make_here(name, count, options)
+    images = options.frame_stack
+    if images == 1 or len(environments.observation_shape) != 3 or name.startswith("ALE/"):
+        return environments
+    return StackedImages(environments, images)
+
+
+def make_here(name: str, count: int, options: EnvironmentOptions) -> Environments:
+    """The same in this process, and without a stack of images."""
+    if name.startswith(LABYRINTH):
+        from pathnet_rl.envs.labyrinth import labyrinth_environment
+
+        make_one = partial(labyrinth_environment, name, options)
+        return GymnasiumEnvironments(name, count, make_one, options)
     module, _, name = name.rpartition(":")
     if module:
         try:
@@ -39,16 +72,19 @@ def make(name: str, count: int, protocol: str = "dqn") -> Environments:
     if name not in gymnasium.registry:
         raise UserError(f"unknown task {name!r}{_nearest(name)}")
     if name.startswith("ALE/"):
-        return AtariEnvironments(str(gymnasium.spec(name).kwargs["game"]), count, protocol)
+        game = str(gymnasium.spec(name).kwargs["game"])
+        return AtariEnvironments(game, count, options.protocol)
     try:
-        return GymnasiumEnvironments(name, count)
+        return GymnasiumEnvironments(name, count, partial(gymnasium.make, name), options)
     except (GymnasiumError, ImportError) as error:
         raise UserError(f"task {name} cannot be made: {error}") from error
 
 
-def describe(name: str, protocol: str = "dqn") -> tuple[tuple[int, ...], int]:
+def describe(
+    name: str, options: EnvironmentOptions = DEFAULTS, log: Path | None = None
+) -> tuple[tuple[int, ...], int]:
     """Observation shape and number of actions of a task; makes one environment to find out."""
-    environments = make(name, 1, protocol)
+    environments = make(name, 1, options, log)
     try:
         return environments.observation_shape, environments.actions
     finally:
@@ -58,7 +94,9 @@ def describe(name: str, protocol: str = "dqn") -> tuple[tuple[int, ...], int]:
 def short_name(name: str) -> str:
     """A task's name for folders and tables: CrazyClimber for ALE/CrazyClimber-v5."""
     name = name.rpartition(":")[2]
-    return name.removeprefix("ALE/").rpartition("-v")[0].replace("/", "-") or name
+    for family in ("ALE/", *LABYRINTH):
+        name = name.removeprefix(family)
+    return (name.rpartition("-v")[0] or name).replace("/", "-")
 
 
 def _nearest(name: str) -> str:

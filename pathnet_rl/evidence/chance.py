@@ -1,4 +1,4 @@
-"""What a policy gets that has learned nothing: actions drawn evenly, under the protocol of the runs."""
+"""What a policy gets that has learned nothing: actions drawn evenly, under the rules of the runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathnet_rl.random_policy import RandomPolicy
 
 Floats = NDArray[np.float64]
 Key = tuple[str, str]
-"""A task and the protocol that it is played by."""
+"""A task and its rules: an Atari game's protocol, or the actions of a task in DeepMind Lab."""
 
 
 def measured(keys: Iterable[Key], path: Path, episodes: int) -> tuple[dict[Key, Floats], list[str]]:

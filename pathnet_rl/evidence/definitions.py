@@ -93,7 +93,7 @@ AGGREGATE = (
     " A task with one seed does not vary in it."
 )
 RANDOM = (
-    "The random policy draws actions evenly, under the protocol of the runs; random_policy.csv"
+    "The random policy draws actions evenly, under the rules of the runs; random_policy.csv"
     " has its episodes. Where none were played, the published score of Mnih et al. (2015) stands"
     " in, if there is one."
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pathnet_rl.arms import SWITCHES
+from pathnet_rl.environment_options import LABYRINTH
 from pathnet_rl.envs.registry import short_name
 from pathnet_rl.evidence import definitions, html
 from pathnet_rl.evidence.chance import Key
@@ -20,6 +21,8 @@ from pathnet_rl.evidence.summary import Whole
 from pathnet_rl.evidence.words import command_of, number, spread_of, value_of
 from pathnet_rl.intervals import Interval
 
+WITH_RULES = ("ALE/", *LABYRINTH)
+"""Names of tasks that have rules of their own begin with one of these."""
 OTHERS = tuple(name for name in definitions.DEFINITIONS if name not in ("relative_area", "speedup"))
 """Measures that the second table has."""
 
@@ -251,10 +254,15 @@ def _definitions(content: Content) -> list[str]:
     terms += [("intervals", definitions.INTERVALS), ("all tasks together", definitions.AGGREGATE),
               ("random policy", definitions.RANDOM)]  # fmt: skip
     rows: list[html.Row] = [
-        [short_name(name), protocol if name.startswith("ALE/") else "", Cell(number(value)), origin]
-        for (name, protocol), (value, origin) in content.random.items()
+        [
+            short_name(name),
+            rules if name.startswith(WITH_RULES) else "",
+            Cell(number(value)),
+            origin,
+        ]
+        for (name, rules), (value, origin) in content.random.items()
     ]
-    header: html.Row = ["task", "protocol", Cell("random policy's return"), "from"]
+    header: html.Row = ["task", "rules", Cell("random policy's return"), "from"]
     lines = [html.definitions(terms), html.table(header, rows)]
     if content.silent:
         lines.append(

@@ -29,6 +29,7 @@ class Group:
     """The runs of one sequence of tasks with one setting.
 
     Attributes:
+        rules: of each task, what decides beside its name what can be got in it.
         words: what sets its options apart from those of other groups; empty if nothing does.
         label: the same, or a number if that is long.
         records: by arm and seed.
@@ -36,7 +37,7 @@ class Group:
 
     tasks: tuple[str, ...]
     budgets: tuple[int, ...]
-    protocol: str
+    rules: tuple[str, ...]
     options: Options
     words: str = ""
     label: str = ""
@@ -72,7 +73,8 @@ def grouped(records: Iterable[Record]) -> tuple[list[Group], list[NotIncluded]]:
         config = record.config
         options = options_of(config)
         budgets = tuple(config.steps_of(task) for task in range(len(config.tasks)))
-        new = Group(config.tasks, budgets, config.protocol, options)
+        rules = tuple(config.rules(task) for task in config.tasks)
+        new = Group(config.tasks, budgets, rules, options)
         seeds = groups.setdefault((config.tasks, options), new).records.setdefault(record.arm, {})
         there = seeds.setdefault(record.seed, record)
         if there is not record:

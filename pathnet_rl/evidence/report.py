@@ -56,7 +56,7 @@ def write_report(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _clear(folder)
-        keys = [(name, group.protocol) for group in groups for name in group.tasks]
+        keys = [key for group in groups for key in zip(group.tasks, group.rules, strict=True)]
         returns, silent = measured(keys, folder / "random_policy.csv", random_episodes)
         random = random_means(groups, returns)
         measures = measure_all(groups, random)

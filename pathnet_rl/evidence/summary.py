@@ -55,9 +55,8 @@ def random_means(
     """The random policy's return on each task, and where it comes from."""
     means: dict[Key, tuple[float | None, str]] = {}
     for group in groups:
-        for name in group.tasks:
-            key = (name, group.protocol)
-            scores = published(name)
+        for key in zip(group.tasks, group.rules, strict=True):
+            scores = published(key[0])
             if key in measured:
                 means[key] = float(np.mean(measured[key])), f"{len(measured[key])} episodes"
             elif scores is not None:
@@ -75,7 +74,7 @@ def measure_all(
         measures
         for group in groups
         for task, name in enumerate(group.tasks)
-        for measures in measure(group, task, random[name, group.protocol][0])
+        for measures in measure(group, task, random[name, group.rules[task]][0])
     ]
 
 

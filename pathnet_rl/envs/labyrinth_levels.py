@@ -1,0 +1,91 @@
+"""DeepMind Lab's levels by their names, and the maps that were compiled for them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from pathnet_rl.environment_options import LABYRINTH
+from pathnet_rl.errors import UserError
+
+PAPER = ("lt_chasm", "seekavoid_arena_01", "stairway_to_melon")
+"""The three levels of the paper."""
+SCRIPTS = Path("baselab", "game_scripts", "levels")
+"""Where the engine's files have a script for each level."""
+OTHER_FOLDERS = ("", "contributed/dmlab30/", "contributed/psychlab/", "tests/")
+"""Where a level may lie that is named without its folder, as dmlab-gym does."""
+
+
+def level_named(task: str) -> str:
+    """The level of a task: lt_chasm for labyrinth/lt_chasm, and for dmlab_gym/lt_chasm-v0."""
+    ours, theirs = LABYRINTH
+    if task.startswith(theirs):
+        return task.removeprefix(theirs).rpartition("-v")[0] or task.removeprefix(theirs)
+    return task.removeprefix(ours)
+
+
+def find_level(runfiles: str, level: str) -> str:
+    """The engine's name of a level.
+
+    Args:
+        runfiles: the folder of the engine's files.
+
+    Raises:
+        UserError: it has no such level; says the nearest names.
+    """
+    scripts = Path(runfiles) / SCRIPTS
+    if not scripts.is_dir():
+        return level  # Packed otherwise than is known here: the engine will say.
+    known = sorted(
+        path.relative_to(scripts).with_suffix("").as_posix() for path in scripts.rglob("*.lua")
+    )
+    for folder in OTHER_FOLDERS:
+        if folder + level in known:
+            return folder + level
+    short = {name.rpartition("/")[2].lower(): name for name in known}
+    hits = difflib.get_close_matches(level.rpartition("/")[2].lower(), short, n=3)
+    nearest = [short[hit] for hit in hits] or [name for name in PAPER if name in known]
+    names = ", ".join(f"labyrinth/{name}" for name in nearest)
+    raise UserError(f"DeepMind Lab has no level {level!r}; did you mean {names}?")
+
+
+class LevelCache:
+    """Maps that the engine has compiled, kept for other processes and runs: one takes many seconds.
+
+    They lie in `~/.cache/pathnet-rl/labyrinth`, or where XDG_CACHE_HOME says. What cannot be read is a miss,
+    and what cannot be written is not kept.
+    """
+
+    def __init__(self) -> None:
+        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        self._folder = Path(home).expanduser() / "pathnet-rl" / "labyrinth"
+
+    def fetch(self, key: str, pk3_path: str) -> bool:
+        """Put the map of a key where the engine wants it; False if there is none. Called by the engine."""
+        kept = self._kept(key)
+        try:
+            if not zipfile.is_zipfile(kept):
+                return False
+            shutil.copyfile(kept, pk3_path)
+        except OSError:
+            return False
+        return True
+
+    def write(self, key: str, pk3_path: str) -> None:
+        """Keep the map that lies at `pk3_path`. Called by the engine."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+                file.write(Path(pk3_path).read_bytes())
+            Path(file.name).replace(self._kept(key))
+        except OSError as error:
+            print(f"the map is not kept: {error}", file=sys.stderr)  # noqa: T201 - the engine's log
+
+    def _kept(self, key: str) -> Path:
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.pk3"

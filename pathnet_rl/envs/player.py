@@ -1,0 +1,67 @@
+"""The process that plays isolated environments: it does what it is asked until nobody asks any more.
+
+Commands and answers are lines of JSON in pipes; observations, actions and rewards lie in shared memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from pathnet_rl.environment_options import EnvironmentOptions
+from pathnet_rl.envs.board import Board, Shown
+from pathnet_rl.envs.interface import Environments
+from pathnet_rl.envs.registry import make_here
+from pathnet_rl.errors import UserError
+
+
+def play(what: dict[str, Any]) -> None:
+    """Make the environments, say what they show, and step them."""
+
+    def answer(**said: Any) -> None:
+        os.write(what["replies"], json.dumps(said).encode() + b"\n")
+
+    try:
+        options = EnvironmentOptions.model_validate(what["options"])
+        environments = make_here(what["name"], what["count"], options)
+    except UserError as error:
+        answer(error=str(error))
+        return
+    try:
+        shown = Shown(
+            environments.count,
+            environments.observation_shape,
+            environments.observation_dtype.str,
+            environments.actions,
+        )
+        board = Board(what["frames"], shown)
+        answer(shape=shown.shape, dtype=shown.dtype, actions=shown.actions)
+        with os.fdopen(what["commands"], "rb") as commands:
+            for line in commands:
+                _do(json.loads(line), environments, board)
+                board.seconds[0] = time.process_time()
+                answer()
+    finally:
+        environments.close()
+
+
+def _do(command: dict[str, Any], environments: Environments, board: Board) -> None:
+    if "reset" in command:
+        board.observations[:] = environments.reset(command["reset"])
+        return
+    came = environments.step(board.actions.astype(np.int64))
+    board.observations[:] = came.observations
+    board.rewards[:] = came.rewards
+    board.terminated[:], board.truncated[:] = came.terminated, came.truncated
+    board.ended[:] = came.ended
+    if came.final_observations is not None:
+        board.final_observations[:] = came.final_observations
+
+
+if __name__ == "__main__":
+    play(json.loads(sys.argv[1]))

@@ -1,0 +1,1 @@
+-- What a level is to the fake: a name.
