@@ -9,6 +9,7 @@ LOGDIR ?= $(or $(PATHNET_RL_FOLDER),runs)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+VIZDOOM := $(VENV)/.set-up-vizdoom
 CODE := pathnet_rl workers launch tests
 
 ON_CLUSTER := RAY_API_SERVER_ADDRESS='$(ADDRESS)' $(BIN)/python -m
@@ -16,7 +17,7 @@ RUN := $(if $(ADDRESS),$(ON_CLUSTER) launch.submit $(SUBMIT),$(BIN)/python -m)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare pong jobs logs stop test lint format bench scaling tensorboard \
+.PHONY: help setup atari-transfer cartpole vizdoom-transfer mnist cifar-svhn compare pong jobs logs stop test lint format bench scaling tensorboard \
   picture report clean
 
 help: ## List the targets
@@ -34,6 +35,9 @@ atari-transfer: $(STAMP) ## Learn one Atari game, freeze its best pathway, go on
 
 cartpole: $(STAMP) ## Learn CartPole twice: a small run for trying things out
 	$(RUN) launch.train cartpole $(ARGS)
+
+vizdoom-transfer: $(VIZDOOM) ## Learn one scenario of ViZDoom, then another, beside the controls
+	$(RUN) launch.train vizdoom $(ARGS)
 
 mnist: $(STAMP) ## Serial PathNet on pairs of MNIST digits, beside its controls
 	$(RUN) launch.supervised mnist $(ARGS)
@@ -102,4 +106,8 @@ $(BIN)/python:
 
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VIZDOOM): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[vizdoom]'
 	@touch $@

@@ -27,8 +27,6 @@ class GymnasiumEnvironments:
             not clear which of three are the channels.
     """
 
-    elsewhere_seconds = 0.0
-
     def __init__(
         self,
         name: str,
@@ -54,6 +52,12 @@ class GymnasiumEnvironments:
         )
         self.observation_dtype = space.dtype
         self.actions = int(action_space.n)
+
+    @property
+    def elsewhere_seconds(self) -> float:
+        """What environments say that have such an attribute; others play in this process."""
+        played = (environment.unwrapped for environment in self._vector.envs)
+        return sum(float(getattr(environment, "elsewhere_seconds", 0.0)) for environment in played)
 
     def reset(self, seed: int) -> NDArray[np.generic]:
         observations, _ = self._vector.reset(seed=seed)

@@ -19,6 +19,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import psutil
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
@@ -57,7 +58,7 @@ SIZE = 84
 FRAME_SKIP = 4
 
 _LAUNCHER = """#!/bin/sh
-cd {folder} && exec {python} -ISc {become} {engine} "$@"
+cd {folder} && echo $$ > pid && exec {python} -ISc {become} {engine} "$@"
 """
 # In a session of its own, an engine is not reached by the Ctrl-C that lets a run save and stop; 1 is
 # PR_SET_PDEATHSIG, 9 SIGKILL: else engines outlive a process that was killed.
@@ -85,7 +86,7 @@ class VizdoomScenario(gymnasium.Env[NDArray[np.uint8], np.int64]):
 
     def __init__(self, scenario: str, grey: bool = False, frame_skip: int = FRAME_SKIP) -> None:
         import vizdoom
-        import vizdoom.gymnasium_wrapper  # noqa: F401 - registers the ids.
+        import vizdoom.gymnasium_wrapper  # registers the ids
 
         self._engine = Path(vizdoom.__file__).with_name("vizdoom")
         environment: Any = gymnasium.make(
@@ -99,10 +100,23 @@ class VizdoomScenario(gymnasium.Env[NDArray[np.uint8], np.int64]):
         self._environment = environment.unwrapped
         self._game = self._environment.game
         names = [button.name for button in self._game.get_available_buttons()]
-        self._pressed = np.array([[name in action for name in names] for action in ACTIONS], np.int8)
+        self._pressed = np.array(
+            [[name in action for name in names] for action in ACTIONS], np.int8
+        )
         self.observation_space = Box(0, 255, (SIZE, SIZE, 1 if grey else 3), np.uint8)
         self.action_space = Discrete(len(ACTIONS))
         self._shown = np.zeros((SIZE, SIZE, 1 if grey else 3), np.uint8)
+        self._process: psutil.Process | None = None
+        self._seconds = self._earlier_seconds = 0.0
+
+    @property
+    def elsewhere_seconds(self) -> float:
+        """CPU-seconds of the engine, and of those before it that died."""
+        if self._process is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = self._process.cpu_times()
+                self._seconds = float(times.user + times.system)
+        return self._earlier_seconds + self._seconds
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -115,9 +129,7 @@ class VizdoomScenario(gymnasium.Env[NDArray[np.uint8], np.int64]):
         self._shown = _resized(observation["screen"])
         return self._shown.copy(), {}
 
-    def step(
-        self, action: np.int64
-    ) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
         observation, reward, ended, timeout, _ = self._environment.step(self._pressed[action])
         if not ended:
             self._shown = _resized(observation["screen"])
@@ -150,9 +162,11 @@ class VizdoomScenario(gymnasium.Env[NDArray[np.uint8], np.int64]):
             self._game.set_vizdoom_path(str(launcher))
             self._game.set_doom_config_path(os.devnull)
             observation, _ = self._environment.reset(seed=seed)
+            self._earlier_seconds, self._seconds = self.elsewhere_seconds, 0.0
+            self._process = psutil.Process(int(Path(folder, "pid").read_text()))
         for kind in ("SM", "MQCtr", "MQDoom"):
             with contextlib.suppress(OSError):
-                os.unlink(f"/dev/shm/ViZDoom{kind}{self._game.get_instance_id()}")
+                Path(f"/dev/shm/ViZDoom{kind}{self._game.get_instance_id()}").unlink()
         assert isinstance(observation, dict)
         return observation
 
