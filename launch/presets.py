@@ -45,8 +45,8 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         "Two scenarios of ViZDoom, PathNet beside independent learning.",
         RunConfig(
             name="vizdoom",
-            tasks=("vizdoom/defend_the_center", "vizdoom/defend_the_line"),
-            agent_steps=(150_000,),
+            tasks=("vizdoom/defend_the_line", "vizdoom/defend_the_center"),
+            agent_steps=(40_000,),
             colour="grey",
             evolution=EvolutionConfig(
                 population=16,
