@@ -12,17 +12,19 @@ STAMP := $(VENV)/.set-up
 VIZDOOM := $(VENV)/.set-up-vizdoom
 CODE := pathnet_rl workers launch tests
 
+PAPER_LEVELS := labyrinth/lt_chasm labyrinth/seekavoid_arena_01 labyrinth/stairway_to_melon
+
 ON_CLUSTER := RAY_API_SERVER_ADDRESS='$(ADDRESS)' $(BIN)/python -m
 RUN := $(if $(ADDRESS),$(ON_CLUSTER) launch.submit $(SUBMIT),$(BIN)/python -m)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup atari-transfer cartpole vizdoom-transfer mnist cifar-svhn compare pong jobs logs stop test lint format bench scaling tensorboard \
-  picture report clean
+.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare labyrinth-transfer labyrinth-matrix vizdoom-transfer pong \
+  jobs logs stop test lint format bench scaling tensorboard picture report clean
 
 help: ## List the targets
 	@echo "PathNet on A3C. Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "Options are passed on with ARGS: make atari-transfer ARGS='--seed 1 --name seed-1'"
 	@echo "On a ray cluster, as a job: make atari-transfer ADDRESS=http://head:8265 (README, On a cluster)"
@@ -48,6 +50,12 @@ cifar-svhn: $(STAMP) ## Serial PathNet on CIFAR-10 and SVHN, beside its controls
 compare: $(STAMP) ## Compare arms: pairs of games x seeds x settings, many runs side by side
 	$(RUN) launch.compare $(or $(PRESET),laptop) $(ARGS)
 
+labyrinth-transfer: $(STAMP) ## Learn a level of DeepMind Lab, then another (docs/labyrinth.md says how to get the engine)
+	$(RUN) launch.train labyrinth-laptop $(ARGS)
+
+labyrinth-matrix: $(STAMP) ## The paper's nine pairs of three levels of DeepMind Lab, beside controls (days)
+	$(RUN) launch.compare labyrinth --name labyrinth-matrix --matrix $(PAPER_LEVELS) $(ARGS)
+
 pong: $(STAMP) ## Learn Pong from scratch with 64 pathways (half an hour on 2 cores)
 	$(RUN) launch.train pong $(ARGS)
 
@@ -67,7 +75,7 @@ lint: $(STAMP) ## Check style, format and types, the image's file and the shell 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/hadolint docker/Dockerfile docker/labyrinth.Dockerfile
 	$(BIN)/shellcheck docker/entrypoint.sh launch/slurm/train.sbatch .ci/run
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 

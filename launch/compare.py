@@ -99,7 +99,12 @@ def _work(
     """
     stop = StopSignal()
     stop.listen()
-    instructions = Instructions(uuid.uuid4().hex, comparison.path / ".stop")
+    instructions = Instructions(
+        uuid.uuid4().hex,
+        comparison.path / ".stop",
+        comparison.random_policy_file,
+        comparison.random_episodes,
+    )
     instructions.stop.unlink(missing_ok=True)
     tally = Tally(members, finished, instructions.start)
     done = {member.path for member in finished}

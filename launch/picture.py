@@ -1,6 +1,7 @@
 """Draw the grid of a run as its newest checkpoint has it: `python -m launch.picture runs/laptop`.
 
-How many pathways of the population use each module, the best pathway, and the modules that are frozen.
+How many pathways of the population use each module, the best pathway, the modules that are frozen, and which
+were copied over which.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tyro
 
 from launch.command_line import from_options
 from pathnet_rl.arms import Arm
+from pathnet_rl.duplication import saved
 from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import Genotype
@@ -54,7 +56,8 @@ def draw(options: Options) -> Path:
         f"{len(population)} pathways ({options.arm.value}) after {store['agent_steps']:,} agent steps"
         f" of task {store['task'] + 1}, {short_name(folder.config.tasks[store['task']])}"
     )
-    figure = draw_grid(population, len(grid.layers), grid.modules, frozen, best, title)
+    copied = saved(state["coordinator"].get("duplication"))
+    figure = draw_grid(population, len(grid.layers), grid.modules, frozen, best, title, copied)
     beside = Path() if is_url(str(options.run)) else folder.path
     output = options.output or beside / f"grid_{options.arm.value}.png"
     try:

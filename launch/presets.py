@@ -86,6 +86,49 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
             report_seconds=60.0,
         ),
     ),
+    "labyrinth": (
+        "The paper's Labyrinth: levels of DeepMind Lab in colour, 64 pathways, module duplication.",
+        RunConfig(
+            name="labyrinth",
+            tasks=("labyrinth/seekavoid_arena_01", "labyrinth/lt_chasm"),
+            # As in Atari: how long the paper's runs in the Labyrinth were is not known.
+            agent_steps=(40_000_000,),
+            arms=(Arm.PATHNET, Arm.INDEPENDENT, Arm.FINE_TUNE),
+            workers=64,
+            # T, B, the rates and the entropy cost are recalled of the paper and unconfirmed, as is that
+            # images are single frames in colour.
+            evolution=EvolutionConfig(episodes=13, rivals=2, duplication_rate=0.05),
+            learning=LearningConfig(learning_rate=1e-3, entropy_cost=1e-4, environments=1),
+            replay=ReplayConfig(most_steps=9_000, random_episodes=8),
+            checkpoint_seconds=300.0,
+            report_seconds=60.0,
+        ),
+    ),
+    "labyrinth-laptop": (
+        "Two levels of DeepMind Lab in an hour or two on 2 cores, PathNet beside its controls.",
+        RunConfig(
+            name="labyrinth-laptop",
+            tasks=("labyrinth/seekavoid_arena_01", "labyrinth/lt_chasm"),
+            agent_steps=(200_000, 300_000),
+            arms=(Arm.PATHNET, Arm.INDEPENDENT, Arm.FINE_TUNE),
+            evolution=EvolutionConfig(
+                # An episode of lt_chasm is 9,000 agent steps: eight pathways are judged four times.
+                population=8,
+                episodes=1,
+                rivals=2,
+                mutation_rate=0.01,
+                start="founders",
+                heirs=1.0,
+                newcomers=0.0,
+                building="evolved",
+                finalists=2,
+                final_episodes=2,
+                duplication_rate=0.05,
+            ),
+            learning=LearningConfig(learning_rate=1.5e-3, environments=1),
+            replay=ReplayConfig(episodes=2, most_steps=9_000, random_episodes=4),
+        ),
+    ),
     "cartpole": (
         "CartPole with a grid of linear modules: learned in a minute, for trying things out.",
         RunConfig(

@@ -30,13 +30,17 @@ from pathnet_rl.row_locks import RowLocks, in_use
 MAGIC = 0x5061_7468_4E65_74  # "PathNet"
 LAYOUT_VERSION = 1
 """Of the numbers, also in checkpoints."""
-HEADER_VERSION = 2
+HEADER_VERSION = 3
 SLOTS = 1024
 """Workers count from 0 up, nodes from the last one down."""
-_MAGIC, _VERSION, _SIZE, _TASK, _BUDGET, _STOP, _STEPS, _UPDATES = range(8)
-_COUNTERS = 8
+SERVER_SLOT = SLOTS // 2 - 1
+"""Between them: here the parameter server counts the rows that it copies modules over."""
+_MAGIC, _VERSION, _SIZE, _TASK, _BUDGET, _STOP, _STEPS, _UPDATES, _BEGUN, _DONE = range(10)
+_COUNTERS = 10
 
 SHARED_MEMORY = Path("/dev/shm")
+LOOK_SECONDS = 0.001
+"""Between two looks at whether an exchange has been done."""
 NEW_SECONDS = 60.0
 """A block may lie there so long before the process that made it has opened it."""
 COURIER_SUFFIX = ".courier"
@@ -111,6 +115,16 @@ class Block:
         """The current task's agent steps are done."""
         return self.agent_steps >= self.budget
 
+    def await_exchange(self) -> None:
+        """Wait until the server has all that was pushed here before, and this block what the server had then.
+
+        The server's own block is always so; elsewhere it is so after the next exchange that begins. Who is
+        told to stop waits no longer.
+        """
+        begun = int(self._header[_BEGUN])
+        while begun and self._header[_DONE] <= begun and not self.stopped:
+            time.sleep(LOOK_SECONDS)
+
     # What its owners write -------------------------------------------------------------------
 
     def sign(self) -> None:
@@ -144,6 +158,14 @@ class Block:
     def set_counted_elsewhere(self, agent_steps: int, updates: int) -> None:
         """What is done of this task beside what is in slots."""
         self._header[[_STEPS, _UPDATES]] = agent_steps, updates
+
+    def begin_exchange(self) -> None:
+        """A courier is about to collect what was pushed."""
+        self._header[_BEGUN] += 1
+
+    def end_exchange(self) -> None:
+        """It has taken the answer."""
+        self._header[_DONE] = self._header[_BEGUN]
 
     def pushes(self, row: int) -> int:
         """How often a row has been pushed in this task, by all."""

@@ -96,6 +96,11 @@ class EvolutionConfig(LineagesConfig):
     factors of them, and the winner of a tournament hands its own on, perturbed (Jaderberg et al. 2017)."""
     hyperparameter_range: float = Field(8.0, gt=1.0)
     """Factors are drawn log-uniformly between 1 / range and range, and stay between them."""
+    duplication_rate: float = Field(0.0, ge=0.0, le=1.0)
+    """Probability, for each layer whenever a pathway has played its T episodes, that the layer's best module
+    is copied over its worst: module duplication, which the paper has for Labyrinth."""
+    duplication_window: int = Field(20, ge=1)
+    """A module is as good as the mean fitness of the genotypes with it that were evaluated last, so many."""
 
     @model_validator(mode="after")
     def _begins(self) -> Self:
@@ -144,6 +149,8 @@ class ReplayConfig(Settings):
     """Episodes, one in each of as many environments."""
     most_steps: int = Field(5000, ge=1)
     """Agent steps after which an episode is cut; its return so far counts."""
+    random_episodes: int = Field(20, ge=1)
+    """Episodes of a policy that acts at random, in each task, to compare with."""
 
 
 class RunConfig(EnvironmentOptions):
@@ -239,12 +246,14 @@ class RunConfig(EnvironmentOptions):
     def of(self, arm: Arm) -> RunConfig:
         """What an arm learns by: this, but pathnet-paper by the paper's own rules of evolution.
 
-        P, T and B stay as they are, so that arms differ in nothing else.
+        P, T and B stay as they are, so that arms differ in nothing else, and so does module duplication (a
+        rule of the paper's).
         """
         if not SWITCHES[arm].as_in_paper:
             return self
-        sizes = self.evolution.model_dump(include={"population", "episodes", "rivals"})
-        return self.model_copy(update={"evolution": EvolutionConfig(**sizes)})
+        kept = {"population", "episodes", "rivals", "duplication_rate", "duplication_window"}
+        evolution = EvolutionConfig(**self.evolution.model_dump(include=kept))
+        return self.model_copy(update={"evolution": evolution})
 
     @property
     def engine_name(self) -> Literal["compiled", "torch"]:
@@ -276,20 +285,9 @@ class RunConfig(EnvironmentOptions):
 
 MAY_CHANGE = frozenset(
     {
-        "name",
-        "workers",
-        "checkpoint_seconds",
-        "checkpoints_kept",
-        "report_seconds",
-        "exchange_seconds",
-        "exchange_precision",
-        "folder",
-        "engine",
-        "device",
-        "grouped",
-        "isolate",
-        "grid.image_precision",
-        "serial",
+        "name", "workers", "checkpoint_seconds", "checkpoints_kept", "report_seconds",
+        "exchange_seconds", "exchange_precision", "folder", "engine", "device", "grouped",
+        "isolate", "replay.random_episodes", "grid.image_precision", "serial",
     }
-)
+)  # fmt: skip
 """Fields that say where, how often and by what, not what: a run may be resumed with others."""

@@ -15,6 +15,11 @@ LABYRINTH = ("labyrinth/", "dmlab_gym/")
 """How names of tasks in DeepMind Lab begin: ours, and those that dmlab-gym registers."""
 
 
+def in_labyrinth(task: str) -> bool:
+    """Whether a task is a level of DeepMind Lab."""
+    return task.rpartition(":")[2].startswith(LABYRINTH)
+
+
 class EnvironmentOptions(Settings):
     """What is chosen of a task beside its name. A run's configuration is one."""
 
@@ -35,7 +40,7 @@ class EnvironmentOptions(Settings):
 
     def rules(self, task: str) -> str:
         """The one option that decides what can be got in a task: its protocol, or its actions."""
-        return self.lab_actions if task.startswith(LABYRINTH) else self.protocol
+        return self.lab_actions if in_labyrinth(task) else self.protocol
 
     @classmethod
     def under(cls, rules: str) -> EnvironmentOptions:

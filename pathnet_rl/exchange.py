@@ -6,7 +6,8 @@ move by differences: theta <- theta + d. Mean squared gradients decay at every p
 map: n pushes make g into a g + b with a = alpha^n, and such maps of several nodes compose to what all pushes
 in turn would have made, where differences could add up to less than nothing.
 
-Where nobody else changed a row, the numbers are copied to the bit. Where somebody did, sums are rounded.
+Where nobody else changed a row, the numbers are copied to the bit. Where somebody did, sums are rounded. A
+module that the server copied over another is a row that somebody else changed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pathnet_rl.block import SERVER_SLOT
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.store import GridStore, StaleTaskError
 
@@ -66,7 +68,8 @@ class News:
 
     Attributes:
         agent_steps, updates: of everybody else in this task.
-        rows: [n]. versions: [n]. parameters, squares: their numbers, one row after another.
+        rows: [n]. versions: [n]. copies: [n], how often the server copied a module over each in this task.
+        parameters, squares: their numbers, one row after another.
     """
 
     task: int
@@ -76,6 +79,7 @@ class News:
     updates: int
     rows: Integers
     versions: Integers
+    copies: Integers
     parameters: Floats
     squares: Floats
 
@@ -175,12 +179,13 @@ def _apply(store: GridStore, changes: Changes, number: int, part: slice) -> None
 def _news(store: GridStore, slot: int, known: Integers) -> News:
     """The rows whose version is not the one that the node knows."""
     agent_steps, updates = store.agent_steps, store.updates
-    rows, versions, parameters, squares = [], [], [], []
+    rows, versions, copies, parameters, squares = [], [], [], [], []
     for row in np.flatnonzero(store.pushes_of_all() != known).tolist():
         with store.locks.held(row):
             numbers = store.row(row)
             rows.append(row)
             versions.append(store.pushes(row))
+            copies.append(store.pushes_by(SERVER_SLOT, row))
             parameters.append(numbers[0].copy())
             squares.append(numbers[1].copy())
     own_steps, own_updates = store.counted(slot)
@@ -192,6 +197,7 @@ def _news(store: GridStore, slot: int, known: Integers) -> News:
         updates - own_updates,
         np.array(rows, np.int64),
         np.array(versions, np.int64),
+        np.array(copies, np.int64),
         flat(parameters),
         flat(squares),
     )

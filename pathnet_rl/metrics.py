@@ -27,8 +27,10 @@ TAGS: dict[str, str] = {
     "tournament/evaluations": "Pathways judged so far in this task.",
     "tournament/overwrites": "Pathways overwritten by a fitter rival so far in this task.",
     "tournament/mutated_genes": "Genes that changed in overwritten pathways so far in this task.",
+    "duplication/copies": "Modules that were copied over others of their layer so far in this task.",
+    "duplication/which/text_summary": "Which module was copied over which, and how often; the last first.",
     "grid/modules": "The L x M grid: how many pathways use each module (colour), the best pathway"
-    " (outlined), frozen modules (hatched).",
+    " (outlined), frozen modules (hatched), which are copies of which.",
     "grid/distinct_modules": "Modules that at least one pathway uses, of all L x M.",
     "grid/dead_units": "Share of a pathway's units that were 0 throughout a rollout, in its worst layer.",
     "learning/entropy": "Mean entropy of the policy, in nats a step, since the last report.",

@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from pathnet_rl.duplication import Copied
 from pathnet_rl.genotype import ActiveModules, Genotype
 
 
@@ -29,8 +31,14 @@ def draw_grid(
     frozen: ActiveModules,
     best: Genotype | None,
     title: str,
+    copied: Sequence[Copied] = (),
 ) -> Figure:
-    """The L x M grid: usage by colour, the best pathway outlined, frozen modules hatched."""
+    """The L x M grid: usage by colour, the best pathway outlined, frozen modules hatched.
+
+    Args:
+        copied: which module was copied over which, the last one last. Modules that were overwritten say of
+            which they are copies, and how often they were overwritten if more than once.
+    """
     figure = Figure(
         figsize=(0.55 * modules + 1.6, 0.55 * depth + 1.3), dpi=80, layout="constrained"
     )
@@ -51,9 +59,20 @@ def draw_grid(
                     Rectangle((module - 0.44, layer - 0.44), 0.88, 0.88, fill=False,
                               edgecolor="tab:red", linewidth=2.0)
                 )  # fmt: skip
+    legend = (
+        "\n(\N{LEFTWARDS ARROW}3: copy of module 3; \N{MULTIPLICATION SIGN}2: overwritten twice)"
+    )
+    overwritten = {(one.layer, one.target): one.source for one in copied}
+    for (layer, target), source in overwritten.items():
+        times = sum(one.times for one in copied if (one.layer, one.target) == (layer, target))
+        words = f"\N{LEFTWARDS ARROW}{source}" + (
+            f"\n\N{MULTIPLICATION SIGN}{times}" if times > 1 else ""
+        )
+        text = axes.text(target, layer, words, ha="center", va="center", fontsize=8, color="black")
+        text.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
     axes.set_xticks(range(modules))
     axes.set_yticks(range(depth))
-    axes.set_xlabel("module")
+    axes.set_xlabel("module" + legend * bool(copied))
     axes.set_ylabel("layer")
     axes.set_title(title, fontsize=9)
     figure.colorbar(image, ax=axes, label="share of pathways", shrink=0.9)

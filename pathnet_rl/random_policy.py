@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import numpy as np
 
 from pathnet_rl import envs
 from pathnet_rl.arms import Arm
-from pathnet_rl.checkpoint import write_whole
+from pathnet_rl.checkpoint import cannot_write, write_whole
 from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.errors import UserError
 from pathnet_rl.first_episodes import first_episodes
@@ -79,8 +82,11 @@ class RandomPolicy:
         """
         key = (task, rules)
         if len(self._known.get(key, ())) < wanted:
-            self._known[key] = random_episodes(task, rules, wanted)
-            write_whole(self._path, self._table())
+            with _locked(self._path):
+                self._known |= _read(self._path)  # Another process may have played meanwhile.
+                if len(self._known.get(key, ())) < wanted:
+                    self._known[key] = random_episodes(task, rules, wanted)
+                    write_whole(self._path, self._table())
         return self._known[key]
 
     def mean(self, task: str, rules: str, wanted: int) -> float:
@@ -99,6 +105,24 @@ class RandomPolicy:
         for key, episodes in self._known.items():
             rows.writerows((*key, e.agent_steps, e.episode_return) for e in episodes)
         return text.getvalue().encode()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Have the file for oneself: what one process plays, others wait for.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        file = lock.open("w")
+    except OSError as error:
+        raise cannot_write(lock, error) from error
+    with file:
+        with contextlib.suppress(OSError):  # Where there are no locks, two may play the same.
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _read(path: Path) -> dict[tuple[str, str], list[RandomEpisode]]:

@@ -59,7 +59,7 @@ class Replica:
             GridStore.create(path, grid, learning)
         self.store = GridStore.open(path, grid, learning, step)
         rows = len(grid.rows)
-        integers = _HEADER + 3 * rows
+        integers = _HEADER + 4 * rows
         mapped_file = (
             np.memmap(memory, np.uint8, mode="r+").view(np.ndarray)
             if memory.exists()
@@ -67,7 +67,9 @@ class Replica:
         )
         numbers: NDArray[np.int64] = mapped_file[: 8 * integers].view(np.int64)
         self._header = numbers[:_HEADER]
-        self._versions, self._base_pushes, self._sent_pushes = numbers[_HEADER:].reshape(3, rows)
+        self._versions, self._base_pushes, self._sent_pushes, self._copies = numbers[
+            _HEADER:
+        ].reshape(4, rows)
         floats = mapped_file[8 * integers :].view(np.float32).reshape(2, 2, grid.size)
         self._base, self._sent = floats
         self._memory, self._alpha, self._narrow = memory, learning.rmsprop_decay, narrow
@@ -89,8 +91,10 @@ class Replica:
         self.store.set_task(news.task, news.budget)
         self.store.set_frozen(whole.frozen)
         self._header[[_SLOT, _SENDING]] = slot, 0
-        self._base_pushes[:] = self._sent_pushes[:] = 0
+        self._base_pushes[:] = self._sent_pushes[:] = self._copies[:] = 0
+        self.store.begin_exchange()
         self._take_over(news)
+        self.store.end_exchange()
         self._header[_LOADED] = 1
 
     def changes(self) -> Changes:
@@ -108,6 +112,7 @@ class Replica:
                 self._know(row, self._versions[row] + self._since(row))
         self._take_over(news)
         self._header[_SENDING] = 0
+        self.store.end_exchange()
 
     def remove(self) -> None:
         """Delete the files; mappings that are still open stay valid."""
@@ -117,6 +122,7 @@ class Replica:
     def _collect(self) -> None:
         """Copy the rows that were pushed, each as it is between two pushes."""
         store = self.store
+        store.begin_exchange()
         # First: a push is counted when it is done, so that no step is told of whose numbers are not.
         self._header[[_STEPS, _UPDATES]] = store.counted_here()
         for row in np.flatnonzero(store.pushes_of_all() != self._base_pushes).tolist():
@@ -184,18 +190,25 @@ class Replica:
 
     def _take_over(self, news: News) -> None:
         parts = self.store.grid.one_after_another(news.rows.tolist())
-        for (row, part), version in zip(parts, news.versions.tolist(), strict=True):
-            self._take_row(row, (news.parameters[part], news.squares[part]), version)
+        counts = zip(news.versions.tolist(), news.copies.tolist(), strict=True)
+        for (row, part), (version, copies) in zip(parts, counts, strict=True):
+            replaced = copies != self._copies[row]
+            self._take_row(row, (news.parameters[part], news.squares[part]), version, replaced)
+            self._copies[row] = copies
         self.store.set_counted_elsewhere(news.agent_steps, news.updates)
         self.store.stopped = news.stopped
 
-    def _take_row(self, row: int, told: tuple[Floats, Floats], version: int) -> None:
+    def _take_row(
+        self, row: int, told: tuple[Floats, Floats], version: int, replaced: bool
+    ) -> None:
+        """If `replaced`, by another module: what was pushed meanwhile to the old one is added to that."""
         place = self.store.grid.rows[row]
         known = self._as_server_has_it(row)
-        with self.store.locks.held(row):
+        locks = self.store.locks
+        with locks.replacing(row) if replaced else locks.held(row):
             parameters, squares = self.store.row(row)
             meanwhile = self.store.pushes(row) - int(self._sent_pushes[row])
-            if meanwhile or self._narrow:
+            if meanwhile or (self._narrow and not replaced):
                 decay = decay_of(self._alpha, meanwhile)
                 parameters += told[0] - known[0]
                 squares[:] = mapped(told[1] - known[1], decay, squares)

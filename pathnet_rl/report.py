@@ -22,7 +22,6 @@ from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import TaskResult
 
-RANDOM_EPISODES = 20
 """Of the random policy on each task that has a control."""
 
 
@@ -85,14 +84,15 @@ def summarise(
     folder: RunFolder,
     results: dict[Arm, list[TaskResult]],
     random: RandomPolicy | None = None,
-    random_episodes: int = RANDOM_EPISODES,
+    random_episodes: int | None = None,
 ) -> list[TaskSummary]:
     """One summary for each finished task of each arm.
 
     Args:
         random: whose episodes count, if not those in the run's folder; where a task has a control and fewer
-            than `random_episodes` of them are known, they are played now.
+            than `random_episodes` of them (as configured, if not given) are known, they are played now.
     """
+    random_episodes = random_episodes or config.replay.random_episodes
     random = random or RandomPolicy(folder.random_policy)
     tables = read_returns(folder.returns)
     summaries: list[TaskSummary] = []

@@ -1,7 +1,8 @@
 """Locks on a block, between processes and threads: whoever changes a row holds it meanwhile.
 
 A row is a byte of the block's file, locked by an open file description (fcntl(2)): a lock costs a
-microsecond, and a process that dies holds none. Readers need none.
+microsecond, and a process that dies holds none. Who reads waits for nobody but those who put something else
+in place of a row.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 
 _USE = 1 << 40
 """A byte that is no row's."""
+_READ = _USE + 1
+"""Another: held by those who read, all together, or by one who replaces rows."""
 
 
 class RowLocks:
@@ -30,8 +33,25 @@ class RowLocks:
     @contextmanager
     def held(self, first: int, count: int = 1) -> Iterator[None]:
         """Hold rows `first` to `first + count - 1`; waits until nobody else holds one of them."""
+        with self._held(fcntl.F_WRLCK, first, count):
+            yield
+
+    @contextmanager
+    def replacing(self, first: int, count: int = 1) -> Iterator[None]:
+        """Hold rows, and keep out who reads: they become something else, of which half would be nothing."""
+        with self.held(first, count), self._held(fcntl.F_WRLCK, _READ, 1):
+            yield
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Meanwhile no row is replaced, though rows may be pushed."""
+        with self._held(fcntl.F_RDLCK, _READ, 1):
+            yield
+
+    @contextmanager
+    def _held(self, kind: int, first: int, count: int) -> Iterator[None]:
         descriptor = self._file.fileno()
-        _set(descriptor, fcntl.F_WRLCK, first, count)
+        _set(descriptor, kind, first, count)
         try:
             yield
         finally:

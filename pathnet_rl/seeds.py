@@ -31,6 +31,8 @@ class Owner(IntEnum):
     """The settings that a comparison draws: the same for all arms."""
     RANDOM_POLICY = 7
     """Actions and environments of a policy that learns nothing: the same for all games."""
+    DUPLICATION = 8
+    """At which evaluations modules are duplicated: the coordinator's."""
 
 
 def seed_sequence(seed: int, arm: Arm, owner: Owner, *key: int) -> np.random.SeedSequence:

@@ -1,8 +1,9 @@
 """The store: what is done with the numbers in a block (block.py), which many processes share.
 
 Pulls and pushes read and write only the rows of one pathway and its head. Nobody waits for anybody's rollout
-(Hogwild, as A3C does), and a pull may see half of a push; but a push holds a layer for the microseconds of
-its step, so that no step is lost and other nodes can be told what happened on this one (exchange.py).
+(Hogwild, as A3C does), and a pull may see half of a push, but never half of a module that is copied over
+another; and a push holds a layer for the microseconds of its step, so that no step is lost and other nodes
+can be told what happened on this one (exchange.py).
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.block import HEADER_VERSION, LAYOUT_VERSION, Block, existing, reserve
+from pathnet_rl.block import (
+    HEADER_VERSION,
+    LAYOUT_VERSION,
+    SERVER_SLOT,
+    Block,
+    existing,
+    reserve,
+)
 from pathnet_rl.config import LearningConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, difference, union
@@ -110,10 +118,11 @@ class GridStore(Block):
         frozen = self.frozen
         learned = difference(path, frozen)
         fixed = difference(union(path, always), learned)
-        layers = tuple(
-            parameters[list(mine + others)]
-            for parameters, mine, others in zip(self._layers, learned, fixed, strict=True)
-        )
+        with self.locks.reading():
+            layers = tuple(
+                parameters[list(mine + others)]
+                for parameters, mine, others in zip(self._layers, learned, fixed, strict=True)
+            )
         head = self.grid.heads[task].numbers(self.parameters).clone()
         return PathwayWeights(layers, head, tuple(len(mine) for mine in learned))
 
@@ -192,8 +201,19 @@ class GridStore(Block):
         for layer, chosen in zip(self.grid.layers, modules, strict=True):
             layer.rows(self.squares)[list(chosen)] = 0.0
 
+    def begin_task(self, task: int, budget: int) -> None:
+        """Go on to a task: a new head, counters at 0, `budget` agent steps to go."""
+        self.grid.initialise_head(self.parameters, task)
+        self.grid.heads[task].numbers(self.squares).zero_()
+        self.set_task(task, budget)
+
+    # What only the owner does, whoever is at work ----------------------------------------------
+
     def duplicate(self, copies: Copies, with_squares: bool) -> None:
-        """Copy modules over others of their layer (the paper's module duplication).
+        """Copy modules over others of their layer, each between two pushes (the paper's module duplication).
+
+        The copy counts as a change of its row, so that other nodes are told. What was computed with the
+        module that was there and is pushed later is a gradient that comes late, as A3C's do.
 
         Args:
             with_squares: the optimizer's state too, which else is forgotten.
@@ -204,16 +224,15 @@ class GridStore(Block):
         targets = tuple(tuple(target for _, target in pairs) for pairs in copies)
         if any(set(a) & set(b) for a, b in zip(targets, self.frozen, strict=True)):
             raise ValueError("a frozen module cannot be overwritten")
-        for (parameters, squares), pairs in zip(self._rows, copies, strict=True):
+        for layer, ((parameters, squares), pairs) in enumerate(
+            zip(self._rows, copies, strict=True)
+        ):
+            first = layer * self.grid.modules
             for source, target in pairs:
-                parameters[target] = parameters[source]
-                squares[target] = squares[source] if with_squares else 0.0
-
-    def begin_task(self, task: int, budget: int) -> None:
-        """Go on to a task: a new head, counters at 0, `budget` agent steps to go."""
-        self.grid.initialise_head(self.parameters, task)
-        self.grid.heads[task].numbers(self.squares).zero_()
-        self.set_task(task, budget)
+                with self.locks.replacing(first, self.grid.modules):
+                    parameters[target] = parameters[source]
+                    squares[target] = squares[source] if with_squares else 0.0
+                    self._pushes[first + target, SERVER_SLOT] += 1
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Copies of both blocks, and the header as JSON values."""
@@ -226,7 +245,8 @@ class GridStore(Block):
             "updates": self.updates,
             "frozen": [list(layer) for layer in self.frozen],
         }
-        tensors = {"parameters": self.parameters.clone(), "squares": self.squares.clone()}
+        with self.locks.reading():
+            tensors = {"parameters": self.parameters.clone(), "squares": self.squares.clone()}
         return tensors, header
 
     def load_state(self, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathnet_rl.a3c import Losses
+from pathnet_rl.duplication import Copied
 from pathnet_rl.genotype import ActiveModules, Genotype
 from pathnet_rl.hyperparameters import AS_CONFIGURED, Factors
 from pathnet_rl.metrics import forgetting
@@ -119,7 +120,7 @@ class PopulationSnapshot:
         genotypes: P of them. fitness: [P], mean return over T episodes, -inf while unevaluated.
         evaluations: genotypes judged in this task. overwrites: how many lost to a rival.
         mutated_genes: genes that changed when losers were overwritten.
-        lineages: which each pathway is of.
+        lineages: which each pathway is of. copied: which module was copied over which in this task.
     """
 
     genotypes: tuple[Genotype, ...]
@@ -128,14 +129,19 @@ class PopulationSnapshot:
     overwrites: int
     mutated_genes: int
     lineages: tuple[str, ...] = ()
+    copied: tuple[Copied, ...] = ()
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a pathway is to evaluate: a genotype, and the frozen modules that are active beside it."""
+    """What a pathway is to evaluate: a genotype, and the frozen modules that are active beside it.
+
+    `duplicate_in`: layers in which a module is to be copied over another before it begins.
+    """
 
     genotype: Genotype
     always: ActiveModules
+    duplicate_in: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

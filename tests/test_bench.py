@@ -50,7 +50,7 @@ def test_a_short_benchmark_writes_every_figure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "answer"),
     [
-        (("--games", "breakout"), "--games takes pong, riverraid, got breakout"),
+        (("--games", "breakout"), "--games takes pong, riverraid, maze, got breakout"),
         (("--rounds", "0"), "--rounds must be at least 1, got 0"),
         (("--seconds", "nan"), "--seconds must be a positive number, got nan"),
         (("--population", "0"), "--population must be at least one pathway a CPU"),

@@ -32,9 +32,17 @@ def ray_crew(config: RunConfig, arm: Arm = Arm.PATHNET) -> RayCrew:
     return RayCrew(config, arm, build_grid(config), workers=1)
 
 
-def whole_run(folder: Path, make_crew: Callable[[RunConfig, Arm], Crew], seed: int = 0) -> Moment:
+def whole_run(
+    folder: Path,
+    make_crew: Callable[[RunConfig, Arm], Crew],
+    seed: int = 0,
+    duplication_rate: float = 0.0,
+) -> Moment:
     """Two tasks to their end; the last checkpoint."""
-    config = tiny_config(folder, seed=seed)
+    evolution = EvolutionConfig(
+        population=4, episodes=2, rivals=2, duplication_rate=duplication_rate
+    )
+    config = tiny_config(folder, seed=seed, evolution=evolution)
     run_experiment(config, lambda arm: make_crew(config, arm))
     return checkpoint.load(
         checkpoint.list_checkpoints(RunFolder(config).checkpoints(Arm.PATHNET))[-1]
@@ -74,6 +82,14 @@ def test_tournaments_and_learning_took_place(serial: Moment) -> None:
 def test_ray_with_one_worker_gives_the_serial_twins_run(serial: Moment, tmp_path: Path) -> None:
     """Parameters, squares, population, fitness, generator, greedy returns: all of it."""
     same(whole_run(tmp_path, ray_crew), serial)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_modules_are_duplicated_at_the_same_moments(serial: Moment, tmp_path: Path) -> None:
+    duplicating = whole_run(tmp_path / "serial", serial_crew, duplication_rate=0.5)
+    same(whole_run(tmp_path / "ray", ray_crew, duplication_rate=0.5), duplicating)
+    assert len(duplicating[1]["coordinator"]["duplication"]["copied"]) > 1
+    assert not torch.equal(duplicating[0]["parameters"], serial[0]["parameters"])
 
 
 def atari_task(

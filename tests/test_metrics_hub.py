@@ -12,12 +12,13 @@ import pytest
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import EvolutionConfig
+from pathnet_rl.duplication import Copied
 from pathnet_rl.genotype import Genotype
 from pathnet_rl.hyperparameters import Factors
 from pathnet_rl.metrics import TAGS
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import EpisodeRecord, Exchanges, PopulationSnapshot, Report, Telemetry
-from tests.events import read_scalars, read_steps
+from tests.events import read_scalars, read_steps, read_texts
 from tests.support import ROOT, read_rows, run_experiment, tiny_config
 from workers.metrics_hub import MetricsHub
 
@@ -30,7 +31,11 @@ def test_the_reference_lists_exactly_the_tags_there_are() -> None:
 
 def test_a_run_writes_exactly_the_tags_there_are(tmp_path: Path) -> None:
     evolution = EvolutionConfig(
-        population=4, episodes=2, rivals=2, hyperparameters=("learning_rate", "entropy_cost")
+        population=4,
+        episodes=2,
+        rivals=2,
+        hyperparameters=("learning_rate", "entropy_cost"),
+        duplication_rate=0.5,
     )
     config = tiny_config(tmp_path, agent_steps=(6000,), report_seconds=0.2, evolution=evolution)
     run_experiment(config)
@@ -150,6 +155,7 @@ def test_a_tag_with_nothing_to_say_is_left_out(hub: MetricsHub, tmp_path: Path) 
     assert not {tag for tag in steps if tag.startswith(("episode/", "fitness/"))}
     assert not steps.keys() & {"learning/entropy", "learning/gradient_norm"}
     assert not {tag for tag in steps if tag.startswith("hyperparameters/")}
+    assert not {tag for tag in steps if tag.startswith("duplication/")}
     assert steps["grid/modules"] == [16]
 
 
@@ -175,6 +181,28 @@ def test_factors_are_told_of_what_is_a_gene_and_only_where_genes_evolve(
         "hyperparameters/entropy_cost_max": [4.0],
     }
     assert told == (wanted if arm is Arm.PATHNET else {})
+
+
+def test_it_is_told_how_often_modules_were_copied_and_which_over_which(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path, evolution=EvolutionConfig(population=4, duplication_rate=0.1))
+    RunFolder(config).path.mkdir()
+    hub = MetricsHub(config, Arm.PATHNET)
+    hub.begin_task(0, 0)
+    copied = (Copied(0, 3, 1, 2), Copied(1, 4, 0, 1))
+    for agent_steps, so_far in ((16, ()), (32, copied[:1]), (48, copied)):
+        hub.report(
+            Report(agent_steps, 1, 0.5, 9.0, 0, ((), ()), replace(POPULATION, copied=so_far))
+        )
+    hub.close()
+    events = RunFolder(config).events(Arm.PATHNET, 0)
+    assert read_scalars(events)["duplication/copies"] == [0.0, 2.0, 3.0]
+    head = "| layer | module | over | times |\n|---|---|---|---|\n"
+    assert read_texts(events) == {
+        "duplication/which/text_summary": [
+            head + "| 0 | 3 | 1 | 2 |", head + "| 1 | 4 | 0 | 1 |\n| 0 | 3 | 1 | 2 |",
+        ]
+    }  # fmt: skip
+    assert read_steps(events)["duplication/which/text_summary"] == [32, 48]
 
 
 def test_the_grid_is_drawn_first_last_and_at_every_fiftieth_of_the_task(

@@ -52,14 +52,16 @@ def last_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
     return checkpoint.load(checkpoint.list_checkpoints(folder / "checkpoints" / "pathnet")[-1])
 
 
+@pytest.mark.parametrize("duplication_rate", ["0.0", "0.5"])
 def test_one_worker_on_another_node_gives_the_serial_twins_run(
-    cluster: Callable[[int], Cluster], tmp_path: Path
+    duplication_rate: str, cluster: Callable[[int], Cluster], tmp_path: Path
 ) -> None:
     """Two tasks with a boundary: numbers, population, generator, results, all of it."""
     cluster(0).add_node(num_cpus=1)
     arguments = (
         "cartpole", "--folder", str(tmp_path), "--agent-steps", "6000", "--arms", "pathnet",
         "--evolution.population", "4", "--evolution.episodes", "2",
+        "--evolution.duplication-rate", duplication_rate,
     )  # fmt: skip
     elsewhere = run_command(
         *arguments, "--name", "elsewhere", "--workers", "1", "--exchange-seconds", "0.001"
@@ -76,6 +78,8 @@ def test_one_worker_on_another_node_gives_the_serial_twins_run(
     )  # The length of a file whose rows say when they were told.
     assert found[1] == wanted[1]
     assert wanted[1]["coordinator"]["overwrites"] > 0
+    duplication = wanted[1]["coordinator"]["duplication"]
+    assert duplication is None if duplication_rate == "0.0" else duplication["copied"]
     events = tmp_path / "elsewhere" / "tensorboard" / "pathnet" / "1-CartPole"
     tags = read_scalars(events)
     assert tags["exchange/milliseconds"][-1] > 0.0

@@ -8,6 +8,7 @@ import pytest
 
 from launch.picture import Options, draw
 from pathnet_rl.arms import Arm
+from pathnet_rl.config import EvolutionConfig
 from pathnet_rl.errors import UserError
 from tests.support import run_experiment, tiny_config
 
@@ -27,6 +28,14 @@ def test_the_picture_lies_in_the_run_folder_unless_another_place_is_given(
     assert draw(Options(run, output=elsewhere)) == elsewhere
     assert "4 pathways (pathnet) after" in elsewhere.read_text()
     assert (run / "grid_pathnet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_copies_that_were_made_are_in_the_picture(tmp_path: Path) -> None:
+    evolution = EvolutionConfig(population=4, episodes=2, rivals=2, duplication_rate=1.0)
+    config = tiny_config(tmp_path, agent_steps=(3000,), evolution=evolution)
+    run_experiment(config)
+    drawn = draw(Options(tmp_path / config.name, output=tmp_path / "grid.svg")).read_text()
+    assert "copy of module 3" in drawn
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from pathnet_rl.duplication import Copied
 from pathnet_rl.genotype import Genotype
 from pathnet_rl.pictures import draw_curves, draw_grid, pixels, usage
 
@@ -26,6 +27,15 @@ def test_frozen_modules_are_hatched_and_the_best_pathway_is_outlined() -> None:
     outlined = {(p.get_x() + 0.44, p.get_y() + 0.44) for p in patches if not p.get_hatch()}
     assert {(round(x), round(y)) for x, y in hatched} == {(1, 0), (0, 1), (3, 1)}
     assert {(round(x), round(y)) for x, y in outlined} == {(0, 0), (3, 0), (2, 1)}
+
+
+def test_a_module_says_of_which_it_was_last_made_a_copy_and_how_often_it_was_overwritten() -> None:
+    copied = (Copied(0, 0, 3, 2), Copied(1, 2, 1, 1), Copied(0, 1, 3, 1))
+    axes = draw_grid(POPULATION, 2, 4, ((), ()), None, "title", copied).axes[0]
+    said = {text.get_position(): text.get_text() for text in axes.texts}
+    assert said == {(3, 0): "←1\n\N{MULTIPLICATION SIGN}3", (1, 1): "←2"}
+    assert "copy of module 3" in axes.get_xlabel()
+    assert draw_grid(POPULATION, 2, 4, ((), ()), None, "title").axes[0].get_xlabel() == "module"
 
 
 def test_nobody_is_outlined_before_anybody_is_best() -> None:

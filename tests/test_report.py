@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.config import RunConfig
-from pathnet_rl.report import RANDOM_EPISODES, read_returns, summarise, write_report
+from pathnet_rl.config import ReplayConfig, RunConfig
+from pathnet_rl.report import read_returns, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import FinishedTask, GreedyReturns, TaskResult
 from tests.support import tiny_config
@@ -46,7 +46,9 @@ def run(tmp_path: Path) -> tuple[RunConfig, RunFolder]:
     folder.path.mkdir()
     folder.returns.write_text(CSV)
     # As many episodes as are wanted, so that none is played.
-    rows = [f"CartPole-v1,dqn,{9 * n},{RANDOM}" for n in range(1, RANDOM_EPISODES + 1)]
+    rows = [
+        f"CartPole-v1,dqn,{9 * n},{RANDOM}" for n in range(1, ReplayConfig().random_episodes + 1)
+    ]
     folder.random_policy.write_text("\n".join(["task,protocol,agent_steps,episode_return", *rows]))
     return config, folder
 

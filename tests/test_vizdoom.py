@@ -5,70 +5,36 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from gymnasium.utils.env_checker import check_env
-from numpy.typing import NDArray
 
-from launch.presets import PRESETS
 from pathnet_rl import envs
 from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.envs.vizdoom import ACTIONS, SCENARIOS, VizdoomScenario
 from pathnet_rl.errors import UserError
-from tests.support import ROOT, command, run_command
-from tests.test_envs import check, play
-
-needs_vizdoom = pytest.mark.skipif(
-    find_spec("vizdoom") is None,
-    reason="the package vizdoom is not installed: pip install 'pathnet-rl[vizdoom]'",
+from tests.scenarios import (
+    ATTACK,
+    BACKWARD,
+    FORWARD,
+    LEFT,
+    RIGHT,
+    TURN_LEFT,
+    act,
+    needs_vizdoom,
+    same,
 )
-FORWARD, BACKWARD, LEFT, RIGHT, TURN_LEFT, _, _, _, ATTACK = range(len(ACTIONS))
-
-Tape = list[tuple[NDArray[np.uint8], float, bool, bool]]
-
-
-def act(scenario: VizdoomScenario, actions: list[int], seed: int = 3) -> Tape:
-    """One episode's first steps, or all of them."""
-    tape: Tape = [(scenario.reset(seed=seed)[0], 0.0, False, False)]
-    for action in actions:
-        observation, reward, terminated, truncated, _ = scenario.step(np.int64(action))
-        tape.append((observation, reward, terminated, truncated))
-        if terminated or truncated:
-            break
-    return tape
-
-
-def same(one: Tape, other: Tape) -> bool:
-    return len(one) == len(other) and all(
-        (a[0] == b[0]).all() and a[1:] == b[1:] for a, b in zip(one, other, strict=True)
-    )
-
-
-def engines() -> list[psutil.Process]:
-    """Engines of this process that no fixture holds."""
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.name() == "vizdoom" and child.pid not in HELD
-    ]
-
-
-HELD: set[int] = set()
+from tests.support import ROOT, command
+from tests.test_envs import check, play
 
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[dict[str, VizdoomScenario]]:
     names = ("basic", "health_gathering", "my_way_home", "deadly_corridor")
     scenarios = {name: VizdoomScenario(name) for name in names}
-    for scenario in scenarios.values():
-        scenario.reset(seed=0)
-    HELD.update(engine.pid for engine in engines())
     yield scenarios
     for scenario in scenarios.values():
         scenario.close()
@@ -219,111 +185,3 @@ def test_death_terminates(made: dict[str, VizdoomScenario]) -> None:
     assert tape[-1][2:] == (True, False)
     assert tape[-1][1] < -90
     assert (tape[-1][0] == tape[-2][0]).all()
-
-
-# Engines as processes -----------------------------------------------------------------------------
-
-
-def traces() -> set[str]:
-    """What engines may leave in shared memory and among temporary files."""
-    shared = {path.name for path in Path("/dev/shm").glob("ViZDoom*")}
-    return shared | {path.name for path in Path(tempfile.gettempdir()).glob("pathnet-rl-vizdoom-*")}
-
-
-@needs_vizdoom
-def test_an_engine_leaves_nothing_and_is_out_of_reach_of_ctrl_c(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    before = traces()
-    scenario = VizdoomScenario("basic")
-    act(scenario, [ATTACK] * 5)
-    (engine,) = engines()
-    assert os.getsid(engine.pid) != os.getsid(0)
-    assert traces() <= before
-    scenario.close()
-    assert not engine.is_running()
-    assert not list(tmp_path.iterdir())
-    assert capfd.readouterr() == ("", "")
-
-
-@needs_vizdoom
-def test_engines_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
-    before = traces()
-    script = (
-        "import psutil; from pathnet_rl import envs; made = envs.make('vizdoom/basic', 2); made.reset(0);"
-        "print(*(child.pid for child in psutil.Process().children()), flush=True); input()"
-    )
-    owner = subprocess.Popen(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert owner.stdout is not None
-    engines = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
-    assert len(engines) == 2
-    owner.kill()
-    owner.communicate()
-    _, alive = psutil.wait_procs(engines, timeout=30)
-    assert not alive
-    assert traces() <= before
-    assert not list(tmp_path.iterdir())
-
-
-@needs_vizdoom
-def test_a_dead_engine_is_started_again_by_a_reset() -> None:
-    scenario = VizdoomScenario("basic")
-    before = act(scenario, [ATTACK] * 5)
-    used = scenario.elsewhere_seconds
-    (engine,) = engines()
-    engine.kill()
-    with pytest.raises(Exception, match="crash"):
-        act(scenario, [ATTACK] * 5)
-    assert same(before, act(scenario, [ATTACK] * 5))
-    assert scenario.elsewhere_seconds >= used
-    scenario.close()
-
-
-@needs_vizdoom
-def test_isolated_environments_outlive_their_engine() -> None:
-    environments = envs.make("vizdoom/basic", 2, EnvironmentOptions(isolate=True))
-    environments.reset(0)
-    engines()[0].kill()
-    steps = [environments.step(np.zeros(2, np.int64)) for _ in range(3)]
-    assert "crash" in steps[0].lost
-    assert not any(step.lost for step in steps[1:])
-    environments.close()
-
-
-# The preset ---------------------------------------------------------------------------------------
-
-
-def test_the_preset_names_scenarios_that_exist() -> None:
-    config = PRESETS["vizdoom"][1]
-    assert len(config.tasks) == 2
-    assert all(task.removeprefix("vizdoom/") in SCENARIOS for task in config.tasks)
-
-
-@needs_vizdoom
-@pytest.mark.slow
-def test_the_preset_runs_and_goes_on(tmp_path: Path) -> None:
-    options = (
-        "vizdoom", "--serial", "--folder", str(tmp_path), "--agent-steps", "1500", "--arms", "pathnet",
-        "--evolution.population", "2", "--evolution.rivals", "1", "--evolution.finalists", "0",
-        "--replay.most-steps", "20",
-    )  # fmt: skip
-    done = run_command(*options, timeout=280)
-    assert done.returncode == 0, done.stderr
-    again = run_command(*options)
-    assert "finished" in again.stdout + again.stderr
-    shown = subprocess.run(
-        [sys.executable, "-m", "launch.replay", str(tmp_path / "vizdoom"), "--most-steps", "20"],
-        check=False,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert shown.returncode == 0, shown.stderr

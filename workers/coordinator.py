@@ -10,8 +10,10 @@ import numpy as np
 
 from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
+from pathnet_rl.crew import Server
+from pathnet_rl.duplication import Duplication
 from pathnet_rl.errors import UserError
-from pathnet_rl.genotype import Genotype
+from pathnet_rl.genotype import ActiveModules, Genotype, difference, no_modules, union
 from pathnet_rl.hyperparameters import Factors, Hyperparameter
 from pathnet_rl.lineages import Heir, Solved, beside, descended, found_lineages
 from pathnet_rl.seeds import Owner, generator
@@ -23,12 +25,25 @@ ONLY_LINEAGE = "population"
 
 
 class TournamentCoordinator:
-    """Population, fitness and tournaments of one arm."""
+    """Population, fitness and tournaments of one arm.
 
-    def __init__(self, config: RunConfig, arm: Arm) -> None:
+    Args:
+        server: copies modules over others, in a run that duplicates them.
+    """
+
+    def __init__(self, config: RunConfig, arm: Arm, server: Server | None = None) -> None:
         self._config = config.of(arm)
         self._switches = SWITCHES[arm]
         self._rng = generator(config.seed, arm, Owner.TOURNAMENT)
+        self._server = server
+        grid, evolution = self._config.grid, self._config.evolution
+        self._duplication = Duplication(
+            len(grid.layers),
+            grid.modules,
+            evolution.duplication_window,
+            evolution.duplication_rate if self._switches.evolve else 0.0,
+            generator(config.seed, arm, Owner.DUPLICATION),
+        )
         self.begin_task((), (), config.steps_of(0))
 
     def begin_task(self, solved: Sequence[Solved], heirs: Sequence[Heir], budget: int) -> None:
@@ -74,6 +89,7 @@ class TournamentCoordinator:
         self._evaluations = self._overwrites = self._mutated_genes = 0
         self._halved = 0
         self._judged: dict[str, list[float]] = {}
+        self._duplication.begin_task()
 
     @property
     def _evolves_building(self) -> bool:
@@ -102,7 +118,12 @@ class TournamentCoordinator:
 
     def assignments(self, pathways: Sequence[int]) -> list[Assignment]:
         """What some pathways, by their index in the population, are to evaluate."""
-        return [self._assignment(pathway) for pathway in pathways]
+        return [self._begin(pathway) for pathway in pathways]
+
+    def _begin(self, pathway: int) -> Assignment:
+        """What a pathway evaluates from now on."""
+        self._duplication.begin(pathway)
+        return self._assignment(pathway)
 
     def _assignment(self, pathway: int) -> Assignment:
         genotype = self._population[pathway]
@@ -119,14 +140,34 @@ class TournamentCoordinator:
         """
         self.advance(agent_steps)
         if genotype != self._population[pathway]:
-            return self._assignment(pathway)
+            return self._begin(pathway)
         self._fitness[pathway] = fitness
         self._evaluations += 1
         if self._apart:
             self._judged.setdefault(self._lineages[pathway], []).append(fitness)
         if self._switches.evolve:
             self._hold_tournament(pathway)
-        return self._assignment(pathway)
+        always = beside(genotype, self._solved, len(self._config.grid.layers))
+        self._duplication.judge(pathway, difference(genotype.active, always), fitness)
+        return replace(self._begin(pathway), duplicate_in=self._duplication.draw(self._frozen))
+
+    def duplicate(self, pathway: int, layers: Sequence[int]) -> None:
+        """Have the best module copied over the worst in each of these layers, by what is known now.
+
+        Args:
+            pathway: that was told to ask for it, and begins its evaluation afterwards.
+        """
+        assert self._server is not None, "a run that duplicates modules has a server that does it"
+        copies = self._duplication.choose(layers, self._frozen)
+        self._server.duplicate(copies)
+        self._duplication.note(copies)
+        self._duplication.begin(pathway)
+
+    @property
+    def _frozen(self) -> ActiveModules:
+        """Modules that never change again: what finished tasks were solved with."""
+        depth = len(self._config.grid.layers)
+        return union(no_modules(depth), *(task.path for task in self._solved))
 
     def _hold_tournament(self, challenger: int) -> None:
         """The challenger meets B rivals, of its lineage while lineages are apart.
@@ -206,6 +247,7 @@ class TournamentCoordinator:
             self._overwrites,
             self._mutated_genes,
             tuple(self._lineages),
+            self._duplication.copied,
         )
 
     def state(self) -> dict[str, Any]:
@@ -222,13 +264,14 @@ class TournamentCoordinator:
             "overwrites": self._overwrites,
             "mutated_genes": self._mutated_genes,
             "generator": self._rng.bit_generator.state,
+            "duplication": self._duplication.state(),
         }
 
     def load_state(self, state: dict[str, Any], solved: Sequence[Solved], budget: int) -> None:
         """Become what `state` returned, in a task of this budget after these are solved.
 
-        A state of an older version knows of no lineages, of no factors, and of nothing but what is always
-        active.
+        A state of an older version knows of no lineages, no factors, no duplication, and of nothing but what
+        is always active.
         """
         size = len(state["population"])
         self._solved, self._budget = tuple(solved), budget
@@ -252,3 +295,4 @@ class TournamentCoordinator:
         self._overwrites = int(state["overwrites"])
         self._mutated_genes = int(state["mutated_genes"])
         self._rng.bit_generator.state = state["generator"]
+        self._duplication.load_state(state.get("duplication"))

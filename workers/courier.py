@@ -127,8 +127,11 @@ class Courier:
                 self.exchange()
             while len(self.exchange().rows):
                 pass
-        except StaleTaskError as error:
-            self._replica.store.stopped = True
-            self._error = error
         except ConnectionAbortedError:
             pass  # Dismissed.
+        except BaseException as error:
+            # Workers may be waiting for an exchange, and none comes any more.
+            self._replica.store.stopped = True
+            self._error = error
+            if not isinstance(error, StaleTaskError):
+                raise

@@ -8,7 +8,7 @@ import io
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.checkpoint import cannot_write
 from pathnet_rl.config import RunConfig
+from pathnet_rl.duplication import Copied
 from pathnet_rl.metrics import LAST_EPISODES, mean_of_last
 from pathnet_rl.pictures import draw_grid, pixels
 from pathnet_rl.run_folder import RunFolder
@@ -52,6 +53,8 @@ class MetricsHub:
         self._make_writer = SummaryWriter
         self._config, self._arm = config, arm
         self._genes = config.of(arm).evolution.hyperparameters if SWITCHES[arm].evolve else ()
+        evolution = config.of(arm).evolution
+        self._duplicates = bool(SWITCHES[arm].evolve and evolution.duplication_rate)
         self._folder = RunFolder(config)
         self._writer: SummaryWriter | None = None
         self._returns = _ReturnsFile(self._folder.returns)
@@ -131,6 +134,8 @@ class MetricsHub:
             factors = [getattr(genotype.factors, gene) for genotype in population.genotypes]
             for words, statistic in (("median", np.median), ("min", np.min), ("max", np.max)):
                 scalars[f"hyperparameters/{gene}_{words}"] = float(statistic(factors))
+        if self._duplicates:
+            scalars["duplication/copies"] = sum(pair.times for pair in population.copied)
         if self._new:
             scalars["episode/return"] = float(np.mean(self._new))
             scalars["episode/length"] = float(np.mean(self._lengths))
@@ -161,6 +166,8 @@ class MetricsHub:
                 self._writer.add_histogram("fitness/distribution", evaluated, agent_steps)
             for tag, value in scalars.items():
                 self._writer.add_scalar(tag, value, agent_steps)
+            if population.copied:
+                self._writer.add_text("duplication/which", _table(population.copied), agent_steps)
             due = self._pictures_until(agent_steps)
             if due > self._pictured:
                 self._pictured = due
@@ -168,6 +175,7 @@ class MetricsHub:
                 figure = draw_grid(
                     population.genotypes, len(grid.layers), grid.modules, report.frozen, best,
                     f"{self._arm.value}, task {self._sums.task + 1}, {agent_steps:,} agent steps",
+                    population.copied,
                 )  # fmt: skip
                 self._writer.add_image(
                     "grid/modules", pixels(figure), agent_steps, dataformats="HWC"
@@ -225,6 +233,12 @@ def _leave_to_the_next_call(failure: threading.ExceptHookArgs) -> None:
     """TensorBoard's thread keeps its error for the next call, which says it in one line."""
     if type(failure.thread).__name__ != "_AsyncWriterThread":
         threading.__excepthook__(failure)
+
+
+def _table(copied: Sequence[Copied]) -> str:
+    """What was copied over what, the last first, as TensorBoard shows tables."""
+    rows = [f"| {one.layer} | {one.source} | {one.target} | {one.times} |" for one in copied]
+    return "\n".join(["| layer | module | over | times |", "|---|---|---|---|", *reversed(rows)])
 
 
 class _ReturnsFile:

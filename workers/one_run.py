@@ -13,6 +13,7 @@ from pathnet_rl.comparison.experiment import Member, MemberFolder
 from pathnet_rl.comparison.progress import ProgressFile, read_progress
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
+from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.report import summarise, write_report
 from pathnet_rl.transfer import Interrupted, run
 from workers.serial import SerialCrew
@@ -23,10 +24,16 @@ class Instructions:
     """What those who learn members are told: in which start, and which file tells all to stop.
 
     A file, since whoever learns may be on another machine: members and this lie on the same disk.
+
+    Attributes:
+        random_policy: the file of a random policy's episodes that all share; each member's own, if None.
+        random_episodes: of it in each task; as configured, if None.
     """
 
     start: str
     stop: Path
+    random_policy: Path | None = None
+    random_episodes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,9 @@ def _learn(
         results = run(
             config, folder, lambda arm: SerialCrew(config, arm, grid), display, stop_requested
         )
-        write_report(config, folder, summarise(config, folder, results))
+        random = RandomPolicy(instructions.random_policy or folder.random_policy)
+        summaries = summarise(config, folder, results, random, instructions.random_episodes)
+        write_report(config, folder, summaries)
     except Interrupted:
         return Outcome(member, stopped=True)
     finally:

@@ -51,6 +51,12 @@ class ParameterServer:
         """As `exchange.whole_block`: what a node begins with that is counted in this slot."""
         return whole_block(self._store, slot)
 
+    # For the coordinator ----------------------------------------------------------------------
+
+    def duplicate(self, copies: Copies) -> None:
+        """As `GridStore.duplicate`, optimizer state with it. An exchange comes before it or after it."""
+        self._store.duplicate(copies, with_squares=True)
+
     # For the driver, while no worker runs -----------------------------------------------------
 
     def begin_first_task(self, task: int) -> None:

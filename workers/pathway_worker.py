@@ -158,9 +158,17 @@ class PathwayWorker:
                 next_ = self._coordinator.compete(
                     pathway.index, pathway.genotype, fitness, self._store.agent_steps
                 )
+                if next_.duplicate_in:
+                    self._duplicate(pathway.index, next_.duplicate_in)
                 pathway.evaluate(next_)
         if time.monotonic() - self._told >= TELL_SECONDS:
             self._tell()
+
+    def _duplicate(self, pathway: int, layers: Sequence[int]) -> None:
+        """Have modules copied over others at this moment of this worker's pushes, on whatever node it is."""
+        self._store.await_exchange()
+        self._coordinator.duplicate(pathway, layers)
+        self._store.await_exchange()
 
     def end_task(self) -> None:
         """Tell the rest and close the environments."""

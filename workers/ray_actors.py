@@ -184,10 +184,16 @@ class WorkerActor:
 
 
 class CoordinatorActor(TournamentCoordinator):
-    """The tournament coordinator in an actor: it counts tournaments for ray's metrics."""
+    """The tournament coordinator in an actor: it counts tournaments for ray's metrics.
 
-    def __init__(self, config: RunConfig, arm: Arm) -> None:
-        super().__init__(config, arm)
+    It is on the driver's node, so that it can be the server of the block there where modules are duplicated.
+    """
+
+    def __init__(self, config: RunConfig, arm: Arm, grid: Grid, block: Path) -> None:
+        duplicates = config.evolution.duplication_rate > 0.0
+        super().__init__(
+            config, arm, ParameterServer(config, arm, grid, block) if duplicates else None
+        )
         self._metrics = TournamentMetrics(arm, ray.util.get_node_ip_address())
 
     def compete(

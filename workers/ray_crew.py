@@ -58,12 +58,13 @@ class RayCrew:
         self.hub = MetricsHub(config, arm)
         self._block = block_path(config, arm)
         self._block.unlink(missing_ok=True)
-        self.server = ParameterServer(config, arm, grid, self._block)
+        mapped = (config, arm, grid, self._block)
+        self.server = ParameterServer(*mapped)
         self.store = GridStore.open(self._block, grid, config.learning)
         self._metrics = RunMetrics(arm)
         self._nodes = Nodes(config, grid, self._block, self._server_name)
         self._roles: dict[str, ActorHandle[Any]] = {}
-        coordinator = self._role("coordinator", CoordinatorActor, {}, config, arm)
+        coordinator = self._role("coordinator", CoordinatorActor, {}, *mapped)
         self.coordinator = cast("crew.Coordinator", Waiting(coordinator))
         self._workers: dict[int, ActorHandle[Any]] = {}
         self._shares = Shares(config.evolution.population)

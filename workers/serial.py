@@ -35,7 +35,7 @@ class SerialCrew:
         path.unlink(missing_ok=True)
         self.server = ParameterServer(config, arm, grid, path)
         self.store = GridStore.open(path, grid, config.learning, rmsprop_step(config))
-        self.coordinator = TournamentCoordinator(config, arm)
+        self.coordinator = TournamentCoordinator(config, arm, self.server)
         self._worker = PathwayWorker(
             config,
             arm,

@@ -33,6 +33,7 @@ from launch.display import terminal
 from launch.presets import PRESETS
 from pathnet_rl.checkpoint import write_json
 from pathnet_rl.engine import image_precision
+from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
 from pathnet_rl.provenance import provenance
 
@@ -69,7 +70,12 @@ def main() -> None:
     games: dict[str, Any] = {}
     try:
         for game in options.games:
-            games[game] = measure(game, options, scratch, console)
+            try:
+                games[game] = measure(game, options, scratch, console)
+            except UserError as error:
+                if len(options.games) == 1:
+                    sys.exit(f"error: {error}")
+                console.print(f"{game}: not measured: {error}", soft_wrap=True)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     for game, found in games.items():

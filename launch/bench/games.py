@@ -12,6 +12,7 @@ from rich.console import Console
 
 from launch.bench.contender import compare
 from launch.bench.options import Options
+from launch.bench.recorded_maze import record
 from launch.bench.rows import A2C, ROWS, SILENT_ROWS, Row
 from launch.bench.tables import print_rows
 
@@ -23,7 +24,12 @@ SHOWN = (*ROWS, A2C, "serial_before", "system_before")
 
 
 def measure_game(game: str, options: Options, scratch: Path, console: Console) -> dict[str, Any]:
-    """The rows of one game."""
+    """The rows of one game.
+
+    Raises:
+        UserError: it is the maze, and none is installed that could be recorded.
+    """
+    recording = record(scratch.resolve() / "maze.npy") if game == "maze" else None
     cpus = len(os.sched_getaffinity(0))
     kinds = [*ROWS, *([A2C] if importlib.util.find_spec("stable_baselines3") else [])]
     few = min(options.population, max(MOST_SILENT_PATHWAYS, cpus))
@@ -52,6 +58,13 @@ def measure_game(game: str, options: Options, scratch: Path, console: Console) -
     found["system_milliseconds"] = system.milliseconds()
     found["peak_pss_mib"] = system.peak_pss
     found["seconds_to_first_rollout"] = system.first_rollout
+    if recording is not None:
+        system_rate = found["system"]["agent_steps_per_cpu_second"]
+        found["recorded"] = {
+            "task": recording.task,
+            "agent_steps_per_cpu_second": recording.rate,
+            "system_with_rendering": 1.0 / (1.0 / system_rate + 1.0 / recording.rate),
+        }
     return found
 
 
@@ -77,6 +90,12 @@ def print_game(console: Console, game: str, found: dict[str, Any]) -> None:
             f"   first rollout after {found['seconds_to_first_rollout']:.1f} s"
         ),
     ]
+    if "recorded" in found:
+        lines.append(
+            "the environment is a recording of {task}, which gives {agent_steps_per_cpu_second:,.0f}"
+            " agent steps a CPU-second; with its rendering the system would have"
+            " {system_with_rendering:,.0f}".format(**found["recorded"])
+        )
     if "system_over_before" in found:
         lines.append(
             "this version / the one before: serial twin {serial_over_before:.3f},"

@@ -17,7 +17,7 @@ class Options:
     """What to measure."""
 
     games: tuple[str, ...] = tuple(GAMES)
-    """Which of pong and riverraid."""
+    """Which of pong, riverraid and maze: images in colour, recorded from a maze that is installed."""
     rounds: int = 3
     """How often each row has its turn; the median counts."""
     seconds: float = 10.0

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from launch.bench.recorded_maze import TASK
 from launch.presets import PRESETS
 from pathnet_rl import engine, envs
 from pathnet_rl.arms import Arm
@@ -23,7 +24,7 @@ from pathnet_rl.rollout import RolloutCollector, collect
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import Report
 
-GAMES = {"pong": "ALE/Pong-v5", "riverraid": "ALE/Riverraid-v5"}
+GAMES = {"pong": "ALE/Pong-v5", "riverraid": "ALE/Riverraid-v5", "maze": TASK}
 SILENT_ROWS = ("environment_only", "acting")
 ROWS = (*SILENT_ROWS, "serial", "system")
 A2C = "sb3_a2c"

@@ -40,6 +40,8 @@ class Comparison(Settings):
     pairs: tuple[str, ...] = ()
     """Tasks joined by '>', such as 'ALE/Riverraid-v5>ALE/KungFuMaster-v5' (one task, or three, will do); the
     preset's tasks when not given."""
+    matrix: tuple[str, ...] = ()
+    """Tasks of which every ordered pair is compared, each followed by itself too; instead of pairs."""
     seeds: int = Field(3, ge=1)
     """Seeds of each pair in each setting."""
     first_seed: int = Field(0, ge=0)
@@ -51,8 +53,8 @@ class Comparison(Settings):
     """Settings drawn at random from the sweep; all combinations of its values when not given."""
     sweep_seed: int = Field(0, ge=0)
     """The settings that are drawn come from this."""
-    random_episodes: int = Field(20, ge=1)
-    """Episodes of a random policy in each game, to compare with."""
+    random_episodes: int | None = Field(None, ge=1)
+    """Episodes of a random policy in each game, to compare with; --replay.random-episodes when not given."""
     processes: int | None = Field(None, ge=1)
     """Runs side by side, a CPU each; one per CPU when not given."""
     tune: bool = False
@@ -69,6 +71,8 @@ class Comparison(Settings):
                 "the runs of a comparison share a disk: give --folder as a path (on a cluster one that all"
                 f" nodes share), not {self.base.folder}"
             )
+        if self.pairs and self.matrix:
+            raise UserError("give --pairs or --matrix, not both")
         if self.base.device != "cpu":
             raise UserError("the runs of a comparison learn on a CPU each; leave out --device")
         settings = self.settings
@@ -88,8 +92,9 @@ class Comparison(Settings):
 
     @property
     def sequences(self) -> tuple[str, ...]:
-        """The pairs: those that are given, or the preset's tasks."""
-        return self.pairs or (">".join(self.base.tasks),)
+        """The pairs: those that are given, those of the matrix, or the preset's tasks."""
+        squared = tuple(f"{source}>{target}" for source in self.matrix for target in self.matrix)
+        return self.pairs or squared or (">".join(self.base.tasks),)
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -108,7 +113,12 @@ class Comparison(Settings):
         Raises:
             UserError: their file is damaged.
         """
-        return RandomPolicy(self.path / "random_policy.csv")
+        return RandomPolicy(self.random_policy_file)
+
+    @property
+    def random_policy_file(self) -> Path:
+        """Where all its runs share the random policy's episodes."""
+        return self.path / "random_policy.csv"
 
     def members(self) -> Iterator[Member]:
         """Every run, the first seed of all pairs and settings first."""
@@ -218,6 +228,7 @@ class ComparisonFolder(Folder[Comparison]):
     may_change = frozenset(
         {
             "pairs",
+            "matrix",
             "seeds",
             "first_seed",
             "sweep",

@@ -75,7 +75,7 @@ class Line:
     mean_return_last_100: float | None
 
 
-def rows_of(member: Member, random: RandomPolicy, random_episodes: int) -> list[Row]:
+def rows_of(member: Member, random: RandomPolicy, random_episodes: int | None) -> list[Row]:
     """The rows of a finished member.
 
     Args:
@@ -183,7 +183,8 @@ def _returns(members: Sequence[Member]) -> Iterator[Sequence[object]]:
 
 def _random_returns(comparison: Comparison, random: RandomPolicy) -> Iterator[Sequence[object]]:
     """The random policy's episodes in each task of each pair; it has no setting."""
-    base, wanted = comparison.base, comparison.random_episodes
+    base = comparison.base
+    wanted = comparison.random_episodes or base.replay.random_episodes
     for pair in comparison.sequences:
         for number, task in enumerate(tasks_in(pair)):
             for episode in random.episodes(task, base.rules(task), wanted):

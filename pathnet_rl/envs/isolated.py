@@ -53,6 +53,10 @@ class IsolatedEnvironments:
         self._name, self.count, self._options, self._log_path = name, count, options, log
         self._deaths = self._fruitless = 0
         self._earlier_seconds = 0.0
+        # Simulators leave files behind, all the more if they die.
+        self._temporary = tempfile.TemporaryDirectory(
+            prefix="pathnet-rl-", ignore_cleanup_errors=True
+        )
         self._log: IO[bytes] = (
             tempfile.TemporaryFile() if log is None else log.open("a+b")  # noqa: SIM115
         )
@@ -113,6 +117,7 @@ class IsolatedEnvironments:
                 process.wait()
             self._replies.close()
         self._log.close()
+        self._temporary.cleanup()
 
     def _start(self) -> Shown:
         """Start the process, and hear what its environments show."""
@@ -136,7 +141,12 @@ class IsolatedEnvironments:
             stdout=self._log,
             stderr=self._log,
             pass_fds=(theirs, told, frames),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LP_NUM_THREADS": "0"},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "TMPDIR": self._temporary.name,
+                "LP_NUM_THREADS": "0",  # DeepMind Lab's renderer: more threads are slower.
+            },
             start_new_session=True,
         )
         os.close(theirs)

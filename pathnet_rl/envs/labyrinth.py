@@ -43,6 +43,9 @@ ACTIONS: Mapping[LabActions, tuple[tuple[int, ...], ...]] = {
 """What discrete actions are to the engine: look left or right and up or down in pixels a frame, strafe, move,
 fire, jump, crouch."""
 
+# The engine takes C ints, and nothing that could be made one.
+NOTHING = np.zeros(7, np.intc)
+
 MISSING = (
     "needs the module deepmind_lab (DeepMind Lab, a 3D engine), which no package registry has, since it is"
     " built for its machine; there are three ways to it: dmlab-gym's build command (Python 3.13 or newer),"
@@ -76,13 +79,13 @@ class LabyrinthEnvironment(gymnasium.Env[Image, np.int64]):
         self._lab = _engine(level)
         self._level = find_level(self._lab.runfiles_path(), level)
         self._settings = {"width": str(SIZE), "height": str(SIZE), "fps": "60", **(settings or {})}
-        # The engine takes C ints, and nothing that could be made one.
         self._actions = np.array(ACTIONS[actions], dtype=np.intc)
         self._grey = colour == "grey"
         self.render_mode = render_mode
         self.observation_space = Box(0, 255, (SIZE, SIZE, 1 if self._grey else 3), np.uint8)
         self.action_space = Discrete(len(self._actions))
         self._instance: Any = None
+        self._reward = 0.0
         self._frame: Image = np.zeros((SIZE, SIZE, 3), np.uint8)
 
     def reset(
@@ -92,13 +95,16 @@ class LabyrinthEnvironment(gymnasium.Env[Image, np.int64]):
         if seed is not None or self._instance is None:
             self._new_instance()
         self._instance.reset(seed=int(self.np_random.integers(MOST_SEEDS)))
+        # What is seen right after a second reset can be of the episode before, until a frame has passed.
+        self._reward = float(self._instance.step(NOTHING, num_steps=1))
         self._look()
         return self._shown(), {}
 
     def step(self, action: np.int64) -> tuple[Image, float, bool, bool, dict[str, Any]]:
         if self._instance is None or not self._instance.is_running():
             raise ResetNeeded("the episode is over; call reset")
-        reward = float(self._instance.step(self._actions[action], num_steps=ACTION_REPEAT))
+        came = self._instance.step(self._actions[action], num_steps=ACTION_REPEAT)
+        reward, self._reward = self._reward + float(came), 0.0
         running = bool(self._instance.is_running())
         if running:
             self._look()  # Else there is nothing to see: the last frame is kept.

@@ -24,6 +24,7 @@ OTHER_FOLDERS = ("", "contributed/dmlab30/", "contributed/psychlab/", "tests/")
 
 def level_named(task: str) -> str:
     """The level of a task: lt_chasm for labyrinth/lt_chasm, and for dmlab_gym/lt_chasm-v0."""
+    task = task.rpartition(":")[2]
     ours, theirs = LABYRINTH
     if task.startswith(theirs):
         return task.removeprefix(theirs).rpartition("-v")[0] or task.removeprefix(theirs)

@@ -11,7 +11,7 @@ import ale_py
 import gymnasium
 from gymnasium.error import Error as GymnasiumError
 
-from pathnet_rl.environment_options import LABYRINTH, EnvironmentOptions
+from pathnet_rl.environment_options import LABYRINTH, EnvironmentOptions, in_labyrinth
 from pathnet_rl.envs.atari import AtariEnvironments
 from pathnet_rl.envs.gymnasium_task import GymnasiumEnvironments
 from pathnet_rl.envs.interface import Environments
@@ -46,7 +46,7 @@ def make(
     Raises:
         UserError: no such task (the nearest names are offered), or one that cannot be a task here.
     """
-    if options.isolate or name.startswith(LABYRINTH):
+    if options.isolate or in_labyrinth(name):
         environments: Environments = IsolatedEnvironments(name, count, options, log)
     else:
         environments = make_here(name, count, options)
@@ -58,7 +58,7 @@ def make(
 
 def make_here(name: str, count: int, options: EnvironmentOptions) -> Environments:
     """The same in this process, and without a stack of images."""
-    if name.startswith(LABYRINTH):
+    if in_labyrinth(name):
         from pathnet_rl.envs.labyrinth import labyrinth_environment
 
         make_one = partial(labyrinth_environment, name, options)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.evidence.measures import ArmMeasures
+from pathnet_rl.evidence.measures import CONTROL, ArmMeasures
 from pathnet_rl.evidence.summary import Matrix
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
@@ -23,11 +25,64 @@ def colour(arm: Arm) -> str:
 
 def draw_learning_curves(measures: Sequence[ArmMeasures]) -> Figure:
     """One task of one group: an arm a line (mean over seeds), bands from the lowest to the highest seed."""
-    first = measures[0]
-    budget = first.group.budgets[first.task]
     figure = Figure(figsize=(4.6, 3.3), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    _draw_curves(axes, measures)
+    axes.set_xlabel("agent steps of the task")
+    axes.set_ylabel("mean return")
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def draw_curve_matrix(cells: Mapping[tuple[str, str], Sequence[ArmMeasures]]) -> Figure:
+    """Learning curves of each target (a column) after each source (a row), areas relative to the control's.
+
+    So the paper shows its nine pairs in the Labyrinth.
+
+    Args:
+        cells: for (source, target), one measure for each arm.
+    """
+    sources, targets = (list(dict.fromkeys(pair[i] for pair in cells)) for i in (0, 1))
+    size = (0.6 + 2.8 * len(targets), 0.8 + 2.2 * len(sources))
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(sources), len(targets), squeeze=False, sharex="col", sharey="col")
+    for (row, source), (column, target) in itertools.product(
+        enumerate(sources), enumerate(targets)
+    ):
+        axes = panels[row, column]
+        measures = cells.get((source, target))
+        if measures is None:
+            axes.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axes.transAxes)
+        else:
+            _draw_curves(axes, measures)
+            axes.set_title(_relative_areas(measures), fontsize=8)
+        if row == 0:
+            axes.annotate(
+                target, (0.5, 1.18), xycoords="axes fraction", ha="center", fontweight="bold"
+            )
+        if column == 0:
+            axes.set_ylabel(f"after {source}")
+    handles = {
+        name: handle
+        for axes in panels.flat
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside lower center", ncols=4, fontsize=8
+    )
+    return figure
+
+
+def _relative_areas(measures: Sequence[ArmMeasures]) -> str:
+    values = ((m.arm.value, m.intervals["relative_area"]) for m in measures if m.arm is not CONTROL)
+    return ", ".join(f"{arm} {area.value:.2f}" for arm, area in values if area is not None)
+
+
+def _draw_curves(axes: Axes, measures: Sequence[ArmMeasures]) -> None:
+    first = measures[0]
+    budget = first.group.budgets[first.task]
     for m in measures:
         curves = np.array([seed.curve for seed in m.seeds])
         steps = (np.arange(curves.shape[1]) + 0.5) * budget / curves.shape[1]
@@ -43,11 +98,7 @@ def draw_learning_curves(measures: Sequence[ArmMeasures]) -> Figure:
         axes.axhline(first.random, color="0.4", linewidth=1.0, linestyle=":", label="random policy")
     axes.set_xlim(0, budget)
     axes.xaxis.set_major_formatter(_short)
-    axes.set_xlabel("agent steps of the task")
-    axes.set_ylabel("mean return")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, frameon=False)
-    return figure
 
 
 def _short(value: float, _: float) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from matplotlib.figure import Figure
 
 from pathnet_rl.arms import SWITCHES, Arm
-from pathnet_rl.evidence.charts import draw_learning_curves, draw_matrix
+from pathnet_rl.evidence.charts import draw_curve_matrix, draw_learning_curves, draw_matrix
 from pathnet_rl.evidence.measures import ArmMeasures
 from pathnet_rl.evidence.path_maps import draw_path_maps, path_maps
 from pathnet_rl.evidence.replicates import Group
@@ -52,6 +52,7 @@ def draw_all(
                         _file("curves", number, task + 1, group.target(task)),
                     )
                 )  # fmt: skip
+    pictures += _curve_matrices(measures)
     for number, matrix in enumerate(matrices):
         caption = f"{matrix.arm.value} ({matrix.label})" if matrix.label else matrix.arm.value
         pictures.append(
@@ -66,6 +67,23 @@ def draw_all(
             if SWITCHES[arm].freeze and len(group.tasks) > 1:
                 pictures += _maps(number, group, arm)
     return pictures
+
+
+def _curve_matrices(measures: Sequence[ArmMeasures]) -> Iterator[Picture]:
+    """Of each setting in which several sources and several targets are paired: all pairs in one picture."""
+    settings: dict[str, dict[tuple[str, str], list[ArmMeasures]]] = {}
+    for m in measures:
+        if m.task == 1 and len(m.group.tasks) == 2:
+            cells = settings.setdefault(m.group.label, {})
+            cells.setdefault((m.group.source(1), m.group.target(1)), []).append(m)
+    for number, (label, cells) in enumerate(settings.items()):
+        if all(len({pair[i] for pair in cells}) > 1 for i in (0, 1)):
+            yield Picture(
+                "matrix", draw_curve_matrix(cells),
+                f"Learning curves of each target after each source{f' ({label})' if label else ''}",
+                "Rows are sources, columns targets; relative areas over each",
+                _file("curve_matrix", number),
+            )  # fmt: skip
 
 
 def _maps(number: int, group: Group, arm: Arm) -> list[Picture]:

@@ -78,6 +78,11 @@ def write_report(
 def _clear(folder: Path) -> None:
     """Delete the pictures of an earlier report: this one may have fewer."""
     if (folder / PAGE).exists():
-        for pattern in ("curves_*.png", "paths_*.png", "transfer_matrix_*.png"):
+        for pattern in (
+            "curves_*.png",
+            "curve_matrix_*.png",
+            "paths_*.png",
+            "transfer_matrix_*.png",
+        ):
             for old in folder.glob(pattern):
                 old.unlink()
