@@ -9,6 +9,7 @@ Later episodes have seeds that are drawn from it.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,11 +93,15 @@ class LabyrinthEnvironment(gymnasium.Env[Image, np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Image, dict[str, Any]]:
         super().reset(seed=seed)
-        if seed is not None or self._instance is None:
+        new = seed is not None or self._instance is None
+        if new:
             self._new_instance()
         self._instance.reset(seed=int(self.np_random.integers(MOST_SEEDS)))
-        # What is seen right after a second reset can be of the episode before, until a frame has passed.
-        self._reward = float(self._instance.step(NOTHING, num_steps=1))
+        if new:
+            # Bots draw from C's generator, which an instance's first reset seeds from the system's entropy.
+            ctypes.CDLL(None).srand(ctypes.c_uint(int(self.np_random.integers(MOST_SEEDS))))
+        # What is seen right after a later reset can be of the episode before, until two frames have passed.
+        self._reward = float(self._instance.step(NOTHING, num_steps=2))
         self._look()
         return self._shown(), {}
 

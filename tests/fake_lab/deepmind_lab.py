@@ -68,6 +68,7 @@ class Lab:
         # The same seed gives the same episode in a fresh instance alone.
         self._rng = np.random.default_rng([seed or 0, self._resets])
         self._stale = self._drawn() if self._resets else None
+        self._frames_until_fresh = 2
         self._resets += 1
         self._frame_number = 0
         self._begun = True
@@ -95,7 +96,9 @@ class Lab:
         self._frame_number = min(self._frame_number + num_steps, self._frames)
         if reward:
             self._side = bool(self._rng.integers(2))
-        self._stale = None
+        self._frames_until_fresh -= num_steps
+        if self._frames_until_fresh <= 0:
+            self._stale = None
         return reward
 
     def observations(self) -> dict[str, Any]:
