@@ -9,6 +9,7 @@ LOGDIR ?= $(or $(PATHNET_RL_FOLDER),runs)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+VIZDOOM := $(VENV)/.set-up-vizdoom
 CODE := pathnet_rl workers launch tests
 
 PAPER_LEVELS := labyrinth/lt_chasm labyrinth/seekavoid_arena_01 labyrinth/stairway_to_melon
@@ -18,8 +19,8 @@ RUN := $(if $(ADDRESS),$(ON_CLUSTER) launch.submit $(SUBMIT),$(BIN)/python -m)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare labyrinth-transfer labyrinth-matrix pong jobs logs stop test lint format bench scaling tensorboard \
-  picture report clean
+.PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare labyrinth-transfer labyrinth-matrix vizdoom-transfer pong \
+  jobs logs stop test lint format bench scaling tensorboard picture report clean
 
 help: ## List the targets
 	@echo "PathNet on A3C. Targets:"
@@ -36,6 +37,9 @@ atari-transfer: $(STAMP) ## Learn one Atari game, freeze its best pathway, go on
 
 cartpole: $(STAMP) ## Learn CartPole twice: a small run for trying things out
 	$(RUN) launch.train cartpole $(ARGS)
+
+vizdoom-transfer: $(VIZDOOM) ## Learn one scenario of ViZDoom, then another, beside the controls
+	$(RUN) launch.train vizdoom $(ARGS)
 
 mnist: $(STAMP) ## Serial PathNet on pairs of MNIST digits, beside its controls
 	$(RUN) launch.supervised mnist $(ARGS)
@@ -111,4 +115,8 @@ $(BIN)/python:
 
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VIZDOOM): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[vizdoom]'
 	@touch $@

@@ -41,6 +41,28 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
             learning=LearningConfig(learning_rate=1.5e-3, environments=2),
         ),
     ),
+    "vizdoom": (
+        "Two scenarios of ViZDoom, PathNet beside independent learning.",
+        RunConfig(
+            name="vizdoom",
+            tasks=("vizdoom/defend_the_line", "vizdoom/defend_the_center"),
+            agent_steps=(40_000,),
+            colour="grey",
+            evolution=EvolutionConfig(
+                population=16,
+                episodes=2,
+                rivals=2,
+                mutation_rate=0.01,
+                start="founders",
+                heirs=1.0,
+                newcomers=0.0,
+                building="evolved",
+                finalists=4,
+                final_episodes=4,
+            ),
+            learning=LearningConfig(learning_rate=1.5e-3, rmsprop_epsilon=0.01, environments=2),
+        ),
+    ),
     "pong": (
         "Pong from scratch with 64 pathways, the recorded run of docs/results/pong.md.",
         RunConfig(

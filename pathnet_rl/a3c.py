@@ -114,17 +114,21 @@ def rollout_gradients(
     values: Floats,
     learning: LearningConfig,
     entropy_factor: float = 1.0,
+    reward_scale: float = 1.0,
 ) -> tuple[Floats, Floats, Losses]:
     """What a rollout says about the outputs that it was acted with.
 
     Args:
         entropy_factor: of the configured entropy cost.
+        reward_scale: of the rewards, before they are clipped.
         logits: [B, A]. values: [B]. Not finite numbers lead to gradients that are not finite either.
 
     Returns:
         As `loss_gradients`, of the n-step returns of the rollout's rewards, clipped if so configured.
     """
-    rewards = rollout.rewards.clip(-1.0, 1.0) if learning.clip_rewards else rollout.rewards
+    rewards = rollout.rewards * np.float32(reward_scale)
+    if learning.clip_rewards:
+        rewards = rewards.clip(-1.0, 1.0)
     returns = n_step_returns(
         rewards,
         rollout.terminated,

@@ -5,7 +5,7 @@ Units: `agent_steps` are decisions (after the frame skip), one emulator frame sk
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -137,6 +137,8 @@ class LearningConfig(Settings):
     """The global norm to which gradients are clipped."""
     clip_rewards: bool = True
     """Clip rewards to [-1, 1] for learning; fitness and reports use raw returns."""
+    reward_scale: tuple[Annotated[float, Field(gt=0.0)], ...] = Field((1.0,), min_length=1)
+    """Factor of rewards for learning, before they are clipped: one for each task, or one for all of them."""
 
 
 class ReplayConfig(Settings):
@@ -204,11 +206,15 @@ class RunConfig(EnvironmentOptions):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if len(self.agent_steps) not in (1, len(self.tasks)):
-            raise UserError(
-                f"agent_steps has {len(self.agent_steps)} numbers for {len(self.tasks)} tasks;"
-                " give one number for all tasks or one for each"
-            )
+        for option, numbers in (
+            ("agent_steps", self.agent_steps),
+            ("learning.reward_scale", self.learning.reward_scale),
+        ):
+            if len(numbers) not in (1, len(self.tasks)):
+                raise UserError(
+                    f"{option} has {len(numbers)} numbers for {len(self.tasks)} tasks; give one number for"
+                    " all tasks or one for each"
+                )
         if min(self.agent_steps) < 1:
             raise UserError("agent_steps must be at least 1")
         if max(self.agent_steps) > MOST_AGENT_STEPS:
@@ -231,6 +237,11 @@ class RunConfig(EnvironmentOptions):
     def steps_of(self, task: int) -> int:
         """The agent steps of one task."""
         return self.agent_steps[task if len(self.agent_steps) > 1 else 0]
+
+    def reward_scale_of(self, task: int) -> float:
+        """The factor of one task's rewards."""
+        scales = self.learning.reward_scale
+        return scales[task if len(scales) > 1 else 0]
 
     def of(self, arm: Arm) -> RunConfig:
         """What an arm learns by: this, but pathnet-paper by the paper's own rules of evolution.
@@ -274,21 +285,9 @@ class RunConfig(EnvironmentOptions):
 
 MAY_CHANGE = frozenset(
     {
-        "name",
-        "workers",
-        "checkpoint_seconds",
-        "checkpoints_kept",
-        "report_seconds",
-        "exchange_seconds",
-        "exchange_precision",
-        "folder",
-        "engine",
-        "device",
-        "grouped",
-        "isolate",
-        "replay.random_episodes",
-        "grid.image_precision",
-        "serial",
+        "name", "workers", "checkpoint_seconds", "checkpoints_kept", "report_seconds",
+        "exchange_seconds", "exchange_precision", "folder", "engine", "device", "grouped",
+        "isolate", "replay.random_episodes", "grid.image_precision", "serial",
     }
-)
+)  # fmt: skip
 """Fields that say where, how often and by what, not what: a run may be resumed with others."""

@@ -61,10 +61,16 @@ def test_the_paper_preset_evolves_by_the_papers_rules() -> None:
         (LearningConfig, {"learning_rate": 0.0}, "learning_rate"),
         (LearningConfig, {"discount": float("nan")}, "discount"),
         (LearningConfig, {"momentum": 0.9}, "momentum"),
+        (LearningConfig, {"reward_scale": (0.5, 0.0)}, "learning.reward_scale.1"),
         (RunConfig, {"workers": 0}, "workers"),
         (RunConfig, {"tasks": ()}, "tasks"),
         (RunConfig, {"agent_steps": (0,)}, "agent_steps must be at least 1"),
         (RunConfig, {"agent_steps": (1, 2)}, "agent_steps has 2 numbers for 1 tasks"),
+        (
+            RunConfig,
+            {"learning": LearningConfig(reward_scale=(1.0, 2.0))},
+            "learning.reward_scale has 2 numbers for 1 tasks",
+        ),
         (RunConfig, {"arms": ("pathnet", "pathnet")}, "an arm is named twice"),
         (
             RunConfig,
@@ -92,6 +98,12 @@ def test_a_configuration_cannot_be_changed() -> None:
 def test_agent_steps_are_one_number_for_all_tasks_or_one_for_each(tmp_path: Path) -> None:
     assert tiny_config(tmp_path, agent_steps=(7,)).steps_of(1) == 7
     assert tiny_config(tmp_path, agent_steps=(7, 9)).steps_of(1) == 9
+
+
+def test_reward_scales_are_one_number_for_all_tasks_or_one_for_each(tmp_path: Path) -> None:
+    assert tiny_config(tmp_path).reward_scale_of(1) == 1.0
+    learning = LearningConfig(reward_scale=(0.01, 2.0))
+    assert tiny_config(tmp_path, learning=learning).reward_scale_of(1) == 2.0
 
 
 def test_the_mutation_rate_is_one_gene_a_genotype_unless_given(tmp_path: Path) -> None:

@@ -221,9 +221,12 @@ def generous_cartpole(**_: Any) -> gymnasium.Env[Any, Any]:
 gymnasium.register("tests/GenerousCartPole-v0", generous_cartpole)
 
 
-@pytest.mark.parametrize("clip", [True, False])
-def test_rewards_are_clipped_for_learning_only(
-    clip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("clip", "scale", "learned"),
+    [(True, 1.0, 1.0), (False, 1.0, 5.0), (True, 0.125, 0.625), (False, 2.0, 10.0)],
+)
+def test_rewards_are_scaled_and_clipped_for_learning_only(
+    clip: bool, scale: float, learned: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learned_from: set[float] = set()
 
@@ -232,9 +235,15 @@ def test_rewards_are_clipped_for_learning_only(
         return n_step_returns(rewards, *others)
 
     monkeypatch.setattr(a3c, "n_step_returns", spy)
-    bench = Bench(tmp_path, budget=400, task="tests/GenerousCartPole-v0", clip_rewards=clip)
+    bench = Bench(
+        tmp_path,
+        budget=400,
+        task="tests/GenerousCartPole-v0",
+        clip_rewards=clip,
+        reward_scale=(scale,),
+    )
     run_task(bench.worker)
-    assert learned_from == {1.0 if clip else 5.0}
+    assert learned_from == {learned}
     episodes = [episode for told in bench.hub.told for episode in told.episodes]
     assert episodes
     assert all(e.episode_return == 5 * e.length for e in episodes)

@@ -257,7 +257,10 @@ class PathwayWorker:
         """The loss's gradient with respect to the logits [B, A] and values [B] of one rollout."""
         outputs = self._engine.outputs(place)
         factor = pathway.genotype.factors.entropy_cost
-        logits, values, losses = rollout_gradients(rollout, *outputs, self._config.learning, factor)
+        scale = self._config.reward_scale_of(self._task)
+        logits, values, losses = rollout_gradients(
+            rollout, *outputs, self._config.learning, factor, scale
+        )
         self._telemetry.add_losses(losses)
         return logits, values
 

@@ -38,6 +38,7 @@ class Guarded:
         self.environment = self._made()
         self._failures = self._fruitless = self._steps = 0
         self._seed = 0
+        self._earlier_seconds = 0.0
         self._next_seed: int | None = None
 
     def reset(self, seed: int | None = None) -> Array:
@@ -82,6 +83,12 @@ class Guarded:
             self._fruitless = 0
         return Came(self._last, reward, bool(terminated), bool(truncated), "")
 
+    @property
+    def elsewhere_seconds(self) -> float:
+        """CPU-seconds in other processes, of an environment that says so, and of those before it."""
+        now = getattr(self.environment.unwrapped, "elsewhere_seconds", 0.0)
+        return self._earlier_seconds + float(now)
+
     def close(self) -> None:
         self.environment.close()
 
@@ -99,6 +106,7 @@ class Guarded:
         Raises:
             UserError: it is one failure too many.
         """
+        self._earlier_seconds = self.elsewhere_seconds
         self._failures += 1
         self._fruitless += 1
         said = _said(error)

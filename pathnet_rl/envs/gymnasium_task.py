@@ -52,9 +52,7 @@ class GymnasiumEnvironments:
 
     @property
     def elsewhere_seconds(self) -> float:
-        """What environments say that have such an attribute; others play in this process."""
-        played = (guarded.environment.unwrapped for guarded in self._environments)
-        return sum(float(getattr(environment, "elsewhere_seconds", 0.0)) for environment in played)
+        return sum(guarded.elsewhere_seconds for guarded in self._environments)
 
     def reset(self, seed: int) -> NDArray[np.generic]:
         seen = [guarded.reset(seed + i) for i, guarded in enumerate(self._environments)]

@@ -47,7 +47,7 @@ def play(what: dict[str, Any]) -> None:
         with os.fdopen(what["commands"], "rb") as commands:
             for line in commands:
                 lost = _do(json.loads(line), environments, board)
-                board.seconds[0] = time.process_time()
+                board.seconds[0] = time.process_time() + environments.elsewhere_seconds
                 answer(lost=lost)
     except UserError as error:
         answer(error=str(error))

@@ -18,6 +18,8 @@ from pathnet_rl.envs.interface import Described, Environments
 from pathnet_rl.envs.isolated import IsolatedEnvironments
 from pathnet_rl.envs.labyrinth_levels import PAPER
 from pathnet_rl.envs.stacked import StackedImages
+from pathnet_rl.envs.vizdoom import PREFIX as VIZDOOM
+from pathnet_rl.envs.vizdoom import SCENARIOS, vizdoom_environment
 from pathnet_rl.errors import UserError
 
 gymnasium.register_envs(ale_py)
@@ -37,8 +39,8 @@ def make(
     """E = `count` environments of the task `name`.
 
     Args:
-        name: `ALE/<Game>-v5`, `labyrinth/<level>`, or any other Gymnasium id with discrete actions;
-            `module:<id>` imports the module that registers it first.
+        name: `ALE/<Game>-v5`, `labyrinth/<level>`, `vizdoom/<scenario>`, or any other Gymnasium id with
+            discrete actions; `module:<id>` imports the module that registers it first.
         log: takes what environments print that have a process of their own; a temporary file if not given.
 
     Raises:
@@ -61,6 +63,9 @@ def make_here(name: str, count: int, options: EnvironmentOptions) -> Environment
 
         make_one = partial(labyrinth_environment, name, options)
         return GymnasiumEnvironments(name, count, make_one, options)
+    if name.startswith(VIZDOOM):
+        make_scenario = partial(vizdoom_environment, name.removeprefix(VIZDOOM), options)
+        return GymnasiumEnvironments(name, count, make_scenario, options)
     module, _, name = name.rpartition(":")
     if module:
         try:
@@ -94,7 +99,7 @@ def describe(
 def short_name(name: str) -> str:
     """A task's name for folders and tables: CrazyClimber for ALE/CrazyClimber-v5."""
     name = name.rpartition(":")[2]
-    for family in ("ALE/", *LABYRINTH):
+    for family in ("ALE/", *LABYRINTH, VIZDOOM):
         name = name.removeprefix(family)
     return (name.rpartition("-v")[0] or name).replace("/", "-")
 
@@ -103,8 +108,11 @@ def _nearest(name: str) -> str:
     known = [
         task
         for task in gymnasium.registry
-        if task.startswith("ALE/") or ("-v" in task and not _is_old_atari(task))
+        if task.startswith("ALE/")
+        # ViZDoom's own environments, once they are registered, show more than an image.
+        or ("-v" in task and not _is_old_atari(task) and not task.startswith("Vizdoom"))
     ]
+    known += [VIZDOOM + scenario for scenario in SCENARIOS]
     lowered = {task.lower(): task for task in known}
     short = {short_name(task).lower(): task for task in known}
     wanted = name.lower()
