@@ -26,8 +26,8 @@ ALONE = frozenset(
         "bench", "bench_nodes", "machines", "nodes", "run_twice_on_ray", "submit", "vizdoom_engines",
     )
 )  # fmt: skip
-"""Files whose tests start ray and take all CPUs, as do those that use the fixture below, or that look at what all
-processes left."""
+"""Files whose tests start ray and take all CPUs, as do those that use the fixture below, or that look at what
+all processes left behind."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
