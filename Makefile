@@ -69,8 +69,10 @@ stop: $(STAMP) ## Let a job save and stop: make stop JOB=...
 	$(ON_CLUSTER) launch.jobs stop $(JOB)
 
 test: lint ## Lint, check types and run the tests
-	$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --dist worksteal $(ARGS)
-	$(BIN)/python -m pytest -m alone $(ARGS)
+	@status=0; \
+	$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --dist worksteal $(ARGS) || status=$$?; \
+	$(BIN)/python -m pytest -m alone $(ARGS) || status=$$?; \
+	exit $$status
 
 lint: $(STAMP) ## Check style, format and types, the image's file and the shell scripts
 	$(BIN)/ruff check .

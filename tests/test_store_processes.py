@@ -85,7 +85,8 @@ def test_processes_on_two_nodes_lose_nothing_while_blocks_are_kept_in_step(tmp_p
         assert pusher.exitcode == 0
     nodes.agree()
     found, pushes = steps_made(before, nodes.server, 3), nodes.server.updates
-    assert torch.allclose(found, torch.full_like(found, pushes), atol=0.3), (
+    rounding = max(0.3, 1e-4 * pushes)  # It grows with what has been added up.
+    assert torch.allclose(found, torch.full_like(found, pushes), atol=rounding, rtol=0.0), (
         "a step was lost or doubled"
     )
     assert pushes >= PUSHES
