@@ -46,7 +46,7 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         RunConfig(
             name="vizdoom",
             tasks=("vizdoom/defend_the_line", "vizdoom/defend_the_center"),
-            agent_steps=(40_000,),
+            agent_steps=(160_000,),
             colour="grey",
             evolution=EvolutionConfig(
                 population=16,

@@ -71,8 +71,8 @@ _BECOME = (
 class VizdoomScenario(gymnasium.Env[NDArray[np.uint8], np.int64]):
     """One scenario, with ViZDoom's own rewards.
 
-    Observations are uint8 [84, 84, C], C = 1 if `grey`, else 3; the nine `ACTIONS` are Discrete. An episode
-    that ends shows its last image but one again, for ViZDoom has none of its end. The time limit truncates.
+    Observations are uint8 [84, 84, C], C = 1 if `grey`, else 3; the nine `ACTIONS` are Discrete. ViZDoom
+    has no image of an episode's end: the last one before it is shown again. The time limit truncates.
 
     Args:
         scenario: a name in `SCENARIOS`.
