@@ -50,7 +50,6 @@ class ArmRun:
         self._crew, self._folder, self._display = crew, folder, display
         self._stop_requested = stop_requested
         self._results: list[TaskResult] = []
-        self._said: set[str] = set()
 
     def run(self) -> list[TaskResult]:
         """Learn every task that is left; the results of all of them."""
@@ -123,11 +122,9 @@ class ArmRun:
     def _learn(self) -> None:
         """Let the crew work until the task's agent steps are done."""
         config, store = self._config, self._crew.store
-        report = Timer(config.report_seconds)
-        save = Timer(config.checkpoint_seconds)
         clock = Rate(store)
         try:
-            self._work(report, save, clock)
+            self._work(clock)
         except UserError:
             # Whatever is wrong, what was learned is not; unless it is no numbers any more.
             if store.is_finite:
@@ -146,9 +143,10 @@ class ArmRun:
         self._show(clock.recent)
         self._report(clock.since_report())
 
-    def _work(self, report: Timer, save: Timer, clock: Rate) -> None:
+    def _work(self, clock: Rate) -> None:
         """Until all workers have stopped."""
         config, crew, store = self._config, self._crew, self._crew.store
+        report, save = Timer(config.report_seconds), Timer(config.checkpoint_seconds)
         crew.start()
         while not crew.wait(min(1.0, config.report_seconds)):
             clock.tick()
@@ -166,9 +164,7 @@ class ArmRun:
             self._display.note(note)
         task = self._config.tasks[self._crew.store.task]
         for why in self._crew.hub.losses():
-            if why not in self._said:  # Of the same failure again only the count says more.
-                self._said.add(why)
-                self._display.note(f"an episode of {task} is lost: {why}")
+            self._display.note(f"an episode of {task} is lost: {why}")
         store, population = self._crew.store, self._crew.coordinator.snapshot()
         best = float(population.fitness.max())
         self._display.update(

@@ -197,10 +197,11 @@ def test_a_run_whose_environments_die_again_and_again_is_saved(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     crash(monkeypatch, "never")
-    config = tiny_config(tmp_path, tasks=(CRASHING,), agent_steps=(1600,), isolate=True)
-    stops = iter([False, True])
+    config = tiny_config(
+        tmp_path, tasks=(CRASHING,), agent_steps=(6000,), isolate=True, report_seconds=0.05
+    )
     with pytest.raises(Interrupted):
-        run_experiment(config, stop_requested=lambda: next(stops, True))
+        run_experiment(config, stop_requested=lambda: True)
     crash(monkeypatch, "exit 5 after 3")
     with pytest.raises(UserError, match="exit status 5"):
         run_experiment(config)

@@ -21,6 +21,7 @@ from tests.events import read_scalars
 from tests.misbehaving import Images
 from tests.support import TapeDisplay, run_experiment, tiny_config
 from tests.test_envs import check, play
+from workers import pathway_worker
 
 PREFIX = "tests.misbehaving:tests/"
 
@@ -146,6 +147,7 @@ def test_gradients_that_are_no_numbers_are_not_pushed_and_end_the_run_in_the_end
         return float("nan") if 5 <= calls <= 8 or calls > 60 else norm(self, largest)
 
     monkeypatch.setattr(PathwayWeights, "scale_to_norm", sometimes_nothing)
+    monkeypatch.setattr(pathway_worker, "TELL_SECONDS", 0.0)
     config = tiny_config(tmp_path, agent_steps=(4000,), report_seconds=0.01)
     with pytest.raises(UserError, match="11 gradients in a row"):
         run_experiment(config)

@@ -42,7 +42,7 @@ COLUMNS = ("task", "arm", "agent_steps", "episode_return", "length")
 class MetricsHub:
     """Gathers what workers tell, and writes it at every report.
 
-    `deaths` are those of processes of environments, since the command was given.
+    `deaths` are failures of environments and of their processes, since the command was given.
     """
 
     def __init__(self, config: RunConfig, arm: Arm) -> None:
@@ -66,6 +66,7 @@ class MetricsHub:
         self.deaths = 0
         self._refused = 0
         self._losses: list[str] = []
+        self._said: set[str] = set()
         self._reported = self._pictured = -1
 
     def begin_task(self, task: int, agent_steps: int) -> None:
@@ -86,7 +87,9 @@ class MetricsHub:
         if telemetry.task != self._sums.task:
             return  # From a worker that was cut off in the task before.
         self.deaths += len(telemetry.lost)
-        self._losses += telemetry.lost
+        # Of the same failure again only the count says more.
+        self._losses += [why for why in dict.fromkeys(telemetry.lost) if why not in self._said]
+        self._said.update(telemetry.lost)
         self._refused += telemetry.refused
         for name in SUMS:
             setattr(self._sums, name, getattr(self._sums, name) + getattr(telemetry, name))
@@ -102,7 +105,7 @@ class MetricsHub:
             )  # fmt: skip
 
     def losses(self) -> list[str]:
-        """Why episodes were lost, for each process of environments that died since this was last asked."""
+        """Why episodes were lost that has not been said before."""
         told, self._losses = self._losses, []
         return told
 
