@@ -14,6 +14,7 @@ import pytest
 from launch.bench.exchanges import Setting, figures, measure
 from launch.bench.recorded import Recorded, record
 from launch.bench.simulated import SimulatedWorkers
+from launch.presets import PRESETS
 from pathnet_rl.config import MOST_AGENT_STEPS
 from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.grid import build_grid
@@ -157,7 +158,7 @@ def test_the_command_writes_and_prints_everything(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "answer"),
     [
-        (("--preset", "chess"), "--preset takes laptop, pong, paper, cartpole, got chess"),
+        (("--preset", "chess"), f"--preset takes {', '.join(PRESETS)}, got chess"),
         (("--rounds", "0"), "--rounds must be at least 1, got 0"),
         (("--seconds", "-1"), "--seconds must be a positive number, got -1.0"),
     ],

@@ -87,7 +87,7 @@ def cluster() -> Iterator[Mapping[str, str]]:
 
 def submitted(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 0, done.stderr
-    assert re.search(r"uploading 0\.\d MB of code", done.stdout)
+    assert re.search(r"uploading [01]\.\d MB of code", done.stdout)
     found = re.search(r"submitted (\S+)", done.stdout)
     assert found is not None
     return found[1]
