@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from types import TracebackType
 from typing import Self, TextIO, cast
 
@@ -25,14 +26,9 @@ def terminal(file: TextIO | None = None, width: int | None = None) -> Console:
     Control codes go to terminals that know them, whatever FORCE_COLOR says. What cannot be printed is not.
     """
     stream = cast("TextIO", Forgiving(file or sys.stdout))
-    console = Console(
-        file=stream, width=width, markup=False, highlight=False, force_terminal=stream.isatty()
-    )
-    if console.is_dumb_terminal:
-        console = Console(
-            file=stream, width=width, markup=False, highlight=False, force_terminal=False
-        )
-    return console
+    make = partial(Console, file=stream, width=width, markup=False, highlight=False)
+    console = make(force_terminal=stream.isatty())
+    return make(force_terminal=False) if console.is_dumb_terminal else console
 
 
 class Screen:

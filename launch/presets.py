@@ -18,6 +18,20 @@ from pathnet_rl.supervised.config import (
 )
 from pathnet_rl.supervised.experiment import Experiment
 
+# So few pathways that each is judged ten times or so in a budget of some hundred thousand agent steps.
+SMALL_POPULATION = EvolutionConfig(
+    population=16,
+    episodes=2,
+    rivals=2,
+    mutation_rate=0.01,
+    start="founders",
+    heirs=1.0,
+    newcomers=0.0,
+    building="evolved",
+    finalists=4,
+    final_episodes=4,
+)
+
 PRESETS: dict[str, tuple[str, RunConfig]] = {
     "laptop": (
         "Two Atari games in about 15 minutes on 2 cores, PathNet beside independent learning.",
@@ -25,19 +39,7 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
             name="laptop",
             tasks=("ALE/Riverraid-v5", "ALE/KungFuMaster-v5"),
             agent_steps=(500_000,),
-            # So few pathways that each is judged ten times or so in such a budget.
-            evolution=EvolutionConfig(
-                population=16,
-                episodes=2,
-                rivals=2,
-                mutation_rate=0.01,
-                start="founders",
-                heirs=1.0,
-                newcomers=0.0,
-                building="evolved",
-                finalists=4,
-                final_episodes=4,
-            ),
+            evolution=SMALL_POPULATION,
             learning=LearningConfig(learning_rate=1.5e-3, environments=2),
         ),
     ),
@@ -49,18 +51,7 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
             # As in the comparison `longer` of docs/results/vizdoom.md.
             agent_steps=(160_000, 40_000),
             colour="grey",
-            evolution=EvolutionConfig(
-                population=16,
-                episodes=2,
-                rivals=2,
-                mutation_rate=0.01,
-                start="founders",
-                heirs=1.0,
-                newcomers=0.0,
-                building="evolved",
-                finalists=4,
-                final_episodes=4,
-            ),
+            evolution=SMALL_POPULATION,
             learning=LearningConfig(learning_rate=1.5e-3, rmsprop_epsilon=0.01, environments=2),
         ),
     ),
@@ -112,19 +103,15 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
             tasks=("labyrinth/seekavoid_arena_01", "labyrinth/lt_chasm"),
             agent_steps=(200_000, 300_000),
             arms=(Arm.PATHNET, Arm.INDEPENDENT, Arm.FINE_TUNE),
-            evolution=EvolutionConfig(
-                # An episode of lt_chasm is 9,000 agent steps: eight pathways are judged four times.
-                population=8,
-                episodes=1,
-                rivals=2,
-                mutation_rate=0.01,
-                start="founders",
-                heirs=1.0,
-                newcomers=0.0,
-                building="evolved",
-                finalists=2,
-                final_episodes=2,
-                duplication_rate=0.05,
+            evolution=SMALL_POPULATION.model_copy(
+                update={
+                    # An episode of lt_chasm is 9,000 agent steps: eight pathways are judged four times.
+                    "population": 8,
+                    "episodes": 1,
+                    "finalists": 2,
+                    "final_episodes": 2,
+                    "duplication_rate": 0.05,
+                }
             ),
             learning=LearningConfig(learning_rate=1.5e-3, environments=1),
             replay=ReplayConfig(episodes=2, most_steps=9_000, random_episodes=4),

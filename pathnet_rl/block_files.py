@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +41,7 @@ def blocks_of(config: RunConfig, arm: Arm) -> list[Path]:
 
 def remove_blocks_of(config: RunConfig, arm: Arm) -> None:
     """Delete those of starts that were killed. Whoever calls has the run's folder, so no start is at work."""
-    for path in blocks_of(config, arm):
-        with contextlib.suppress(OSError):  # Another user's: its name is not in our way.
-            if not in_use(path):
-                _delete(path)
+    _delete_unused(blocks_of(config, arm))
 
 
 def _stem(config: RunConfig, arm: Arm) -> str:
@@ -50,9 +49,13 @@ def _stem(config: RunConfig, arm: Arm) -> str:
     return f"pathnet-rl-{hashlib.sha256(f'{folder}/{arm.value}'.encode()).hexdigest()[:16]}"
 
 
-def _delete(path: Path) -> None:
-    for file in (path, path.with_suffix(COURIER_SUFFIX)):
-        file.unlink(missing_ok=True)
+def _delete_unused(paths: Iterable[Path], least_age: float = -math.inf) -> None:
+    """Delete blocks of more than so many seconds that nobody has open, and what lies beside them."""
+    for path in paths:
+        with contextlib.suppress(OSError):  # Of others, or gone just now.
+            if time.time() - path.stat().st_mtime > least_age and not in_use(path):
+                for file in (path, path.with_suffix(COURIER_SUFFIX)):
+                    file.unlink(missing_ok=True)
 
 
 def block_folder() -> Path:
@@ -88,8 +91,4 @@ def reserve_file(path: Path, size: int) -> NDArray[np.uint8]:
 
 def remove_leftovers(parent: Path) -> None:
     """Delete blocks that nobody has open: of runs or nodes that were killed. A new one is left alone."""
-    for path in parent.glob("pathnet-rl-*.block"):
-        # Of others, or gone just now.
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > NEW_SECONDS and not in_use(path):
-                _delete(path)
+    _delete_unused(parent.glob("pathnet-rl-*.block"), NEW_SECONDS)

@@ -5,7 +5,7 @@ Units: `agent_steps` are decisions (after the frame skip), one emulator frame sk
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,6 +19,7 @@ from pathnet_rl.places import Place, default_place
 from pathnet_rl.settings import Settings
 
 MOST_AGENT_STEPS = 10**15
+Number = TypeVar("Number", int, float)
 
 
 def check_width(width: int, modules: int) -> None:
@@ -236,12 +237,11 @@ class RunConfig(EnvironmentOptions):
 
     def steps_of(self, task: int) -> int:
         """The agent steps of one task."""
-        return self.agent_steps[task if len(self.agent_steps) > 1 else 0]
+        return _of_task(self.agent_steps, task)
 
     def reward_scale_of(self, task: int) -> float:
         """The factor of one task's rewards."""
-        scales = self.learning.reward_scale
-        return scales[task if len(scales) > 1 else 0]
+        return _of_task(self.learning.reward_scale, task)
 
     def of(self, arm: Arm) -> RunConfig:
         """What an arm learns by: this, but pathnet-paper by the paper's own rules of evolution.
@@ -281,6 +281,11 @@ class RunConfig(EnvironmentOptions):
         if self.evolution.mutation_rate is not None:
             return self.evolution.mutation_rate
         return 1.0 / (self.grid.width * len(self.grid.layers))
+
+
+def _of_task(numbers: tuple[Number, ...], task: int) -> Number:
+    """One task's of numbers that are one for each task, or one for all of them."""
+    return numbers[task if len(numbers) > 1 else 0]
 
 
 MAY_CHANGE = frozenset(

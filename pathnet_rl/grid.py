@@ -131,6 +131,15 @@ class Grid:
         heads = [slice(head.start, head.start + head.size) for head in self.heads]
         return (*modules, *heads)
 
+    def row_of(self, layer: int, module: int = 0) -> int:
+        """The number of a module's row in `rows`."""
+        return layer * self.modules + module
+
+    @property
+    def first_head_row(self) -> int:
+        """The number of the first task's head in `rows`; the other tasks' follow it."""
+        return self.depth * self.modules
+
     def one_after_another(self, rows: Iterable[int]) -> Iterator[tuple[int, slice]]:
         """Each of some rows, and where it lies in an array of their numbers alone."""
         end = 0

@@ -184,8 +184,8 @@ class GridStore(Block):
 
         layers = zip(self._rows, learned, gradients.layers, strict=True)
         for layer, (blocks, modules, gradient) in enumerate(layers):
-            step(blocks, modules, gradient, layer * self.grid.modules)
-        first_head = self.grid.depth * self.grid.modules
+            step(blocks, modules, gradient, self.grid.row_of(layer))
+        first_head = self.grid.first_head_row
         step(self._heads[task], (0,), gradients.head[None], first_head + task)
         self.count(worker, agent_steps)
 
@@ -234,7 +234,7 @@ class GridStore(Block):
         for layer, ((parameters, squares), pairs) in enumerate(
             zip(self._rows, copies, strict=True)
         ):
-            first = layer * self.grid.modules
+            first = self.grid.row_of(layer)
             for source, target in pairs:
                 with self.locks.replacing(first, self.grid.modules):
                     parameters[target] = parameters[source]

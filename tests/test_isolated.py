@@ -15,7 +15,7 @@ import pytest
 from pathnet_rl import envs
 from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.envs import isolated
-from pathnet_rl.envs.interface import MOST_LOST_IN_A_ROW as MOST_IN_A_ROW
+from pathnet_rl.envs.interface import MOST_LOST_IN_A_ROW
 from pathnet_rl.envs.isolated import IsolatedEnvironments
 from pathnet_rl.errors import UserError
 from pathnet_rl.first_episodes import first_episodes
@@ -101,7 +101,7 @@ def test_one_that_dies_again_and_again_ends_with_its_own_reason(
     environments = envs.make(CRASHING, 1, ISOLATED)
     with pytest.raises(UserError, match="SIGABRT") as refused:
         play(environments, 0, 100)
-    assert f"{MOST_IN_A_ROW + 1} times" in str(refused.value)
+    assert f"{MOST_LOST_IN_A_ROW + 1} times" in str(refused.value)
     assert "freed a freed pointer" in str(refused.value)
     environments.close()
 
@@ -109,8 +109,8 @@ def test_one_that_dies_again_and_again_ends_with_its_own_reason(
 def test_deaths_with_episodes_in_between_are_not_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     crash(monkeypatch, "exit 1 after 14")
     environments = envs.make(CRASHING, 1, ISOLATED)
-    tape = play(environments, 0, 14 * (MOST_IN_A_ROW + 3))
-    assert sum(bool(step.lost) for step in tape) == MOST_IN_A_ROW + 3
+    tape = play(environments, 0, 14 * (MOST_LOST_IN_A_ROW + 3))
+    assert sum(bool(step.lost) for step in tape) == MOST_LOST_IN_A_ROW + 3
     environments.close()
 
 

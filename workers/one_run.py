@@ -15,6 +15,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
 from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.report import summarise, write_report
+from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.transfer import Interrupted, run
 from workers.serial import SerialCrew
 
@@ -34,6 +35,10 @@ class Instructions:
     stop: Path
     random_policy: Path | None = None
     random_episodes: int | None = None
+
+    def policy(self, folder: RunFolder) -> RandomPolicy:
+        """The random policy that a member's results are compared with; `folder` is the member's."""
+        return RandomPolicy(self.random_policy or folder.random_policy)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def _learn(
         results = run(
             config, folder, lambda arm: SerialCrew(config, arm, grid), display, stop_requested
         )
-        random = RandomPolicy(instructions.random_policy or folder.random_policy)
+        random = instructions.policy(folder)
         summaries = summarise(config, folder, results, random, instructions.random_episodes)
         write_report(config, folder, summaries)
     except Interrupted:

@@ -21,7 +21,6 @@ from pathnet_rl.comparison.experiment import Member
 from pathnet_rl.comparison.results import lines_of, rows_of
 from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
-from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.run_folder import RunFolder
 from workers.one_run import Instructions, Outcome, learn
 from workers.ray_cluster import join
@@ -114,7 +113,7 @@ def _trial(
     finished = not outcome.stopped and outcome.error is None
     areas = {}
     if finished:
-        random = RandomPolicy(instructions.random_policy or RunFolder(member.config).random_policy)
+        random = instructions.policy(RunFolder(member.config))
         lines = lines_of(rows_of(member, random, instructions.random_episodes))
         areas = {f"area_{line.arm}": line.area for line in lines}
     return {"stopped": outcome.stopped, "error": outcome.error or "", **areas}

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import signal
 import sys
@@ -32,6 +31,7 @@ from launch.bench.scaling import measure_scaling, print_scaling
 from launch.display import terminal
 from launch.presets import PRESETS
 from pathnet_rl.checkpoint import write_json
+from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.engine import image_precision
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
@@ -48,7 +48,7 @@ def main() -> None:
     if unknown or not options.games:
         got = ", ".join(sorted(unknown)) or "none"
         sys.exit(f"error: --games takes {', '.join(GAMES)}, got {got}")
-    cpus = len(os.sched_getaffinity(0))
+    cpus = usable_cpus()
     if options.rounds < 1:
         sys.exit(f"error: --rounds must be at least 1, got {options.rounds}")
     if not 0 < options.seconds < math.inf:

@@ -22,6 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from launch.bench.rows import A2C, CREWS, Row
 from pathnet_rl.arms import Arm
 from pathnet_rl.block_files import remove_blocks_of
+from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.run_folder import RunFolder
 from workers.metrics_hub import PHASES
 
@@ -172,9 +173,7 @@ class Contender:
         found = dict(self.phases)
         whole = 1000.0 / statistics.median(self.cpu_rates)
         found["ray_and_the_rest"] = max(0.0, whole - sum(found.values()))
-        found["idle"] = max(
-            0.0, 1000.0 * len(os.sched_getaffinity(0)) / statistics.median(self.rates) - whole
-        )
+        found["idle"] = max(0.0, 1000.0 * usable_cpus() / statistics.median(self.rates) - whole)
         return found
 
     def end(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from launch.bench.options import Options
 from launch.bench.recorded_maze import record
 from launch.bench.rows import A2C, ROWS, SILENT_ROWS, Row
 from launch.bench.tables import print_rows
+from pathnet_rl.cpus import usable_cpus
 
 MOST_SILENT_PATHWAYS = 16
 """Pathways of rows that do not learn: their rate does not depend on it, and emulators take long to make."""
@@ -30,7 +30,7 @@ def measure_game(game: str, options: Options, scratch: Path, console: Console) -
         UserError: it is the maze, and none is installed that could be recorded.
     """
     recording = record(scratch.resolve() / "maze.npy") if game == "maze" else None
-    cpus = len(os.sched_getaffinity(0))
+    cpus = usable_cpus()
     kinds = [*ROWS, *([A2C] if importlib.util.find_spec("stable_baselines3") else [])]
     few = min(options.population, max(MOST_SILENT_PATHWAYS, cpus))
     rows = [

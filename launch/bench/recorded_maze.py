@@ -7,13 +7,13 @@ environment variable PATHNET_BENCH_FRAMES names it.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-import psutil
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
@@ -54,24 +54,17 @@ def record(file: Path) -> Recording:
         images = np.empty((RECORDED, *environments.observation_shape), np.uint8)
         try:
             environments.reset(0)
-            before = _cpu_seconds()
+            before = time.process_time() + environments.elsewhere_seconds
             for image in images:
                 actions = rng.integers(environments.actions, size=1)
                 image[:] = environments.step(actions).observations[0]
-            seconds = _cpu_seconds() - before
+            seconds = time.process_time() + environments.elsewhere_seconds - before
         finally:
             environments.close()
         np.save(file, images.transpose(0, 2, 3, 1))
         os.environ[FRAMES_VARIABLE] = str(file)
         return Recording(task, RECORDED / seconds)
     raise UserError(f"there is no maze to record: {'; '.join(reasons)}")
-
-
-def _cpu_seconds() -> float:
-    """Of this process and of those that it has: a maze may render in one of its own."""
-    here = psutil.Process()
-    times = [process.cpu_times() for process in (here, *here.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
 
 
 class RecordedMaze(gymnasium.Env[NDArray[np.uint8], np.int64]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from launch.bench.contender import Contender, compare
 from launch.bench.options import Options
 from launch.bench.rows import Row
 from launch.bench.tables import print_rows
+from pathnet_rl.cpus import usable_cpus
 
 NODES = 3
 FEW_PATHWAYS = 8
@@ -28,7 +28,7 @@ SETTINGS = {
 
 def families(game: str, population: int) -> dict[str, list[Row]]:
     """Rows that differ in one thing each; ratios are taken to the first of each family."""
-    cpus = len(os.sched_getaffinity(0))
+    cpus = usable_cpus()
     few = min(population, max(FEW_PATHWAYS, cpus))
     found = {
         "population": [Row("system", game, size) for size in (population, 4 * population)],

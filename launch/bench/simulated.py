@@ -125,11 +125,11 @@ class SimulatedWorkers:
     def _rows_of(self, worker: int) -> list[int]:
         grid = self._store.grid
         rows = [
-            layer * grid.modules + module
+            grid.row_of(layer, module)
             for layer, modules in enumerate(self._paths[worker])
             for module in modules
         ]
-        return [*rows, grid.depth * grid.modules]
+        return [*rows, grid.first_head_row]
 
     def _mean(self, number: int) -> dict[int, Floats]:
         """Of each row the mean gradient of the workers that push it."""

@@ -109,11 +109,7 @@ class IsolatedEnvironments:
         process, self._process = self._process, None
         if process is not None:
             os.close(self._commands)
-            try:
-                process.wait(LONGEST_GOODBYE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _status_at_last(process)
             self._replies.close()
         self._log.close()
         self._temporary.cleanup()
@@ -189,11 +185,7 @@ class IsolatedEnvironments:
 
     def _how_it_ended(self) -> str:
         assert self._process is not None
-        try:
-            status = self._process.wait(LONGEST_GOODBYE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
+        status = _status_at_last(self._process)
         how = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
         said = self._last_line()
         return f"its process ended ({how}){f': {said}' if said else ''}{self._whole_log}"
@@ -254,3 +246,12 @@ class IsolatedEnvironments:
             before,
             dict.fromkeys(range(self.count), why),
         )
+
+
+def _status_at_last(process: subprocess.Popen[bytes]) -> int:
+    """The exit status of a process that is ending; it is killed if that takes longer than LONGEST_GOODBYE."""
+    try:
+        return process.wait(LONGEST_GOODBYE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
