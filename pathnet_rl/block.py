@@ -26,15 +26,15 @@ from pathnet_rl.row_locks import RowLocks
 MAGIC = 0x5061_7468_4E65_74  # "PathNet"
 LAYOUT_VERSION = 1
 """Of the numbers, also in checkpoints."""
-HEADER_VERSION = 4
+HEADER_VERSION = 5
 SLOTS = 1024
 """Workers count from 0 up, nodes from the last one down."""
 SERVER_SLOT = SLOTS // 2 - 1
 """Between them: here the parameter server counts the rows that it copies modules over."""
 (
-    _MAGIC, _VERSION, _SIZE, _IDENTITY, _TASK, _BUDGET, _STOP, _STEPS, _UPDATES, _BEGUN, _DONE,
-) = range(11)  # fmt: skip
-_COUNTERS = 11
+    _MAGIC, _VERSION, _SIZE, _IDENTITY, _TASK, _BUDGET, _STOP, _HOLD, _STEPS, _UPDATES, _BEGUN, _DONE,
+) = range(12)  # fmt: skip
+_COUNTERS = 12
 
 LOOK_SECONDS = 0.001
 """Between two looks at whether an exchange has been done."""
@@ -90,6 +90,15 @@ class Block:
     @stopped.setter
     def stopped(self, value: bool) -> None:
         self._header[_STOP] = int(value)
+
+    @property
+    def hold(self) -> int:
+        """A number while workers are asked to rest between two rollouts, another one each time; else 0."""
+        return int(self._header[_HOLD])
+
+    @hold.setter
+    def hold(self, value: int) -> None:
+        self._header[_HOLD] = value
 
     @property
     def over(self) -> bool:
@@ -177,8 +186,8 @@ class Block:
     def set_task(self, task: int, budget: int, agent_steps: int = 0, updates: int = 0) -> None:
         """Be at a task, of whose budget so much is done; nobody is asked to stop."""
         self._counters[:] = self._pushes[:] = 0
-        self._header[[_TASK, _BUDGET, _STEPS, _UPDATES, _STOP]] = (
-            task, budget, agent_steps, updates, 0,
+        self._header[[_TASK, _BUDGET, _STEPS, _UPDATES, _STOP, _HOLD]] = (
+            task, budget, agent_steps, updates, 0, 0,
         )  # fmt: skip
 
     def set_frozen(self, path: ActiveModules) -> None:

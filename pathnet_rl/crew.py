@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,6 +38,8 @@ class Store(Protocol):
     def agent_steps(self) -> int: ...
     @property
     def over(self) -> bool: ...
+    @property
+    def hold(self) -> int: ...
     def await_exchange(self) -> None: ...
     @property
     def stopped(self) -> bool: ...
@@ -92,7 +95,7 @@ class Hub(Protocol):
     def mean_return(self) -> float | None: ...
     def report(self, report: Report) -> None: ...
     def state(self) -> dict[str, Any]: ...
-    def load_state(self, state: dict[str, Any]) -> None: ...
+    def load_state(self, state: dict[str, Any]) -> int: ...
 
 
 class Crew(Protocol):
@@ -115,6 +118,13 @@ class Crew(Protocol):
 
     def wait(self, seconds: float) -> bool:
         """Let them work for about that long; True once all have stopped (task over, or told to)."""
+        ...
+
+    def at_rest(self, seconds: float) -> AbstractContextManager[list[str]]:
+        """Inside it every worker is between two rollouts and has told everything: one moment of the run.
+
+        Gives whom it waited for in vain for so many seconds; if that is anybody, it is no such moment.
+        """
         ...
 
     def notes(self) -> list[str]:

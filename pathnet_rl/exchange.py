@@ -75,6 +75,7 @@ class News:
     task: int
     budget: int
     stopped: bool
+    hold: int
     agent_steps: int
     updates: int
     rows: Integers
@@ -193,6 +194,7 @@ def _news(store: GridStore, slot: int, known: Integers) -> News:
         store.task,
         store.budget,
         store.stopped,
+        store.hold,
         agent_steps - own_steps,
         updates - own_updates,
         np.array(rows, np.int64),

@@ -196,7 +196,7 @@ class Replica:
             self._take_row(row, (news.parameters[part], news.squares[part]), version, replaced)
             self._copies[row] = copies
         self.store.set_counted_elsewhere(news.agent_steps, news.updates)
-        self.store.stopped = news.stopped
+        self.store.stopped, self.store.hold = news.stopped, news.hold
 
     def _take_row(
         self, row: int, told: tuple[Floats, Floats], version: int, replaced: bool

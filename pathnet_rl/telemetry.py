@@ -44,6 +44,7 @@ class Telemetry:
 
     `dead_units` is that of the last rollout alone. Times are CPU-seconds of the worker's process, and of
     those that environments have of their own. `lost`: why episodes were. `refused`: how many gradients.
+    `at_rest`: the number of the hold (`Block.hold`) that the worker rests in, having told everything.
     """
 
     task: int
@@ -61,6 +62,7 @@ class Telemetry:
     episodes: list[EpisodeRecord] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     refused: int = 0
+    at_rest: int = 0
 
     def add_update(self, samples: int, episodes: Sequence[Episode], agent_steps: int) -> None:
         """Count a rollout that was pushed; `agent_steps` are the task's after the push."""

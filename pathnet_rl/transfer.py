@@ -6,7 +6,6 @@ process or on a cluster.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -18,12 +17,15 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew, Display, Progress
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import union
+from pathnet_rl.judging import Judge
 from pathnet_rl.lineages import Heir, Solved, plan_heirs
 from pathnet_rl.pace import Rate, Timer
-from pathnet_rl.replay import greedy_returns, sampled_returns
+from pathnet_rl.returns_file import check_returns
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
-from pathnet_rl.telemetry import FinishedTask, GreedyReturns, Report, TaskResult
+from pathnet_rl.telemetry import Report, TaskResult
+
+REST_SECONDS = 10.0
+"""How long all wait for the slowest worker's rollout before a checkpoint, at first."""
 
 
 class Interrupted(Exception):
@@ -49,7 +51,9 @@ class ArmRun:
         self._config, self._arm = config.of(arm), arm
         self._crew, self._folder, self._display = crew, folder, display
         self._stop_requested = stop_requested
+        self._judge = Judge(self._config, arm, crew)
         self._results: list[TaskResult] = []
+        self._patience = REST_SECONDS
 
     def run(self) -> list[TaskResult]:
         """Learn every task that is left; the results of all of them."""
@@ -66,17 +70,15 @@ class ArmRun:
         while True:
             if len(self._results) <= tasks.index(task):
                 self._learn()
-                self._results.append(self._finish_task(task))
+                self._results.append(self._judge.finish(task))
                 if task != tasks[-1]:
-                    self._replay_earlier(task)
+                    self._results = self._judge.after_later(self._results, task)
                 self._save("1-learned")
             if task == tasks[-1]:
                 break
             previous, task = task, task + 1
             self._cross(previous, task)
-        self._results = [
-            dataclasses.replace(r, after_all=self._replay(r.finished)) for r in self._results
-        ]
+        self._results = self._judge.after_all(self._results)
         self._save("2-finished")
         return self._results
 
@@ -107,7 +109,7 @@ class ArmRun:
         self._crew.server.load_state(tensors, state["store"])
         store = self._crew.store
         self._crew.hub.begin_task(store.task, store.agent_steps)
-        self._crew.hub.load_state(state["hub"])
+        cut = self._crew.hub.load_state(state["hub"])
         self._results = [TaskResult.from_state(result) for result in state["results"]]
         before = [result for result in self._results if result.finished.task < store.task]
         self._crew.coordinator.load_state(
@@ -117,6 +119,11 @@ class ArmRun:
             f"{self._arm.value}: going on from {store.agent_steps:,} agent steps of task"
             f" {store.task + 1}, {self._config.tasks[store.task]}"
         )
+        if cut:
+            self._display.note(
+                f"{cut:,} row{'s' if cut > 1 else ''} of returns.csv came after that and"
+                f" {'are' if cut > 1 else 'is'} cut off: what is learned again is written again"
+            )
         return store.task
 
     def _learn(self) -> None:
@@ -202,57 +209,23 @@ class ArmRun:
             )
         )
 
-    def _finish_task(self, task: int) -> TaskResult:
-        evolution, store = self._config.evolution, self._crew.store
-        candidates = [
-            FinishedTask(
-                task,
-                self._config.tasks[task],
-                store.agent_steps,
-                chosen.genotype.active,
-                chosen.always,
-                fitness,
-                chosen.genotype.builds_on,
-                chosen.genotype.factors,
-            )
-            for chosen, fitness in self._crew.coordinator.finalists(max(1, evolution.finalists))
-        ]
-        if evolution.finalists:
-            # The best of many noisy means is luck: they play again, all in the same episodes.
-            candidates = [self._judged_again(finalist) for finalist in candidates]
-        finished = max(candidates, key=lambda finalist: finalist.fitness)
-        return TaskResult(finished, self._replay(finished))
-
-    def _judged_again(self, finalist: FinishedTask) -> FinishedTask:
-        """The finalist with its mean return in episodes of their own, acting as it learned."""
-        evolution = self._config.evolution
-        sequence = seed_sequence(self._config.seed, self._arm, Owner.FINALISTS, finalist.task)
-        played = sampled_returns(
-            self._crew.store, self._config, finalist, evolution.final_episodes, sequence
-        )
-        return dataclasses.replace(finalist, fitness=played.mean)
-
-    def _replay(self, finished: FinishedTask) -> GreedyReturns:
-        # The same episodes for every arm.
-        sequence = seed_sequence(self._config.seed, Arm.PATHNET, Owner.REPLAY, finished.task)
-        seed = environment_seed(sequence)
-        return greedy_returns(self._crew.store, self._config, finished, seed)
-
-    def _replay_earlier(self, task: int) -> None:
-        """Play the tasks before this one again: what has been forgotten so far."""
-        self._results = [
-            result
-            if result.finished.task == task
-            else dataclasses.replace(
-                result, after_later=(*result.after_later, self._replay(result.finished))
-            )
-            for result in self._results
-        ]
-
     def _save(self, phase: str) -> None:
-        hub = self._crew.hub.state()
-        coordinator = self._crew.coordinator.state()
-        tensors, header = self._crew.server.state()
+        """Save what all roles know, of one moment: no worker is in a rollout, and everything is told.
+
+        While a worker is not there in time nothing is saved, and it is waited for longer the next time.
+        """
+        with self._crew.at_rest(self._patience) as late:
+            if late:
+                self._display.note(
+                    f"a checkpoint is put off: {', '.join(late)} did not come to the end of a rollout in"
+                    f" {self._patience:g} seconds"
+                )
+                self._patience *= 2
+                return
+            hub = self._crew.hub.state()
+            coordinator = self._crew.coordinator.state()
+            tensors, header = self._crew.server.state()
+        self._patience = REST_SECONDS
         state = {
             "finished": phase == "2-finished",
             "arm": self._arm.value,
@@ -286,7 +259,15 @@ def run(
     display: Display,
     stop_requested: Callable[[], bool],
 ) -> dict[Arm, list[TaskResult]]:
-    """Run every arm that is not done yet; the results of all of them."""
+    """Run every arm that is not done yet; the results of all of them.
+
+    Raises:
+        UserError: of episodes that were played before, rows are missing; nothing has been learned.
+    """
+    for arm in config.arms:
+        saved = folder.latest_state(arm)
+        if saved is not None:
+            check_returns(folder.returns, saved["hub"])
     results: dict[Arm, list[TaskResult]] = {}
     for arm in config.arms:
         done = finished_results(folder, arm)

@@ -23,7 +23,8 @@ torch.set_num_threads(1)
 ALONE = frozenset(
     f"test_{name}.py"
     for name in (
-        "bench", "bench_nodes", "machines", "nodes", "run_twice_on_ray", "submit", "vizdoom_engines",
+        "bench", "bench_nodes", "machines", "moment", "nodes", "run_twice_on_ray", "submit",
+        "vizdoom_engines",
     )
 )  # fmt: skip
 """Files whose tests start ray and take all CPUs, as do those that use the fixture below, or that look at what

@@ -66,6 +66,18 @@ class CannotBegin(Behaving):
         raise ConnectionError("no server")
 
 
+class CannotBeginAgain(Behaving):
+    """Three hundred episodes in this process, and none after that."""
+
+    begun: ClassVar[int] = 0
+
+    def reset(self, **arguments: Any) -> tuple[Array, dict[str, Any]]:
+        type(self).begun += 1
+        if type(self).begun > 300:
+            raise ArithmeticError("no licence is left")
+        return super().reset(**arguments)
+
+
 class PaysNothingKnown(Behaving):
     def _paid(self, action: np.int64) -> float:
         return float("nan") if self._steps == 3 else 0.0
@@ -116,8 +128,8 @@ class Images(Behaving):
 
 
 for way in (
-    RaisesOnce, RaisesAlways, CannotBegin, PaysNothingKnown, ShowsInfinity, TellsAnything, CannotBeMade,
-    OldInterface,
+    Behaving, RaisesOnce, RaisesAlways, CannotBegin, CannotBeginAgain, PaysNothingKnown, ShowsInfinity,
+    TellsAnything, CannotBeMade, OldInterface,
 ):  # fmt: skip
     gymnasium.register(
         f"tests/{way.__name__}-v0", f"tests.misbehaving:{way.__name__}", disable_env_checker=True

@@ -92,7 +92,7 @@ def test_a_killed_worker_is_started_again_once_and_the_task_finished(crew: RayCr
     crew.start()
     while crew.store.agent_steps < 2000:
         assert not crew.wait(0.05)
-    (victim,) = crew._processes.values()
+    (victim,) = crew._staff.processes.values()
     os.kill(victim, signal.SIGKILL)
     died_at = crew.store.agent_steps
     finish(crew)
@@ -100,7 +100,7 @@ def test_a_killed_worker_is_started_again_once_and_the_task_finished(crew: RayCr
     assert crew.store.agent_steps > died_at
     ((_, fitness),) = crew.coordinator.finalists(1)
     assert fitness > 0
-    assert crew._processes[0] != victim
+    assert crew._staff.processes[0] != victim
     assert crew.restarts == 1
     (note,) = crew.notes()
     assert note.startswith("worker 0 on ")
@@ -108,7 +108,7 @@ def test_a_killed_worker_is_started_again_once_and_the_task_finished(crew: RayCr
 
 
 def test_a_worker_killed_between_tasks_is_there_for_the_next(crew: RayCrew) -> None:
-    os.kill(crew._processes[0], signal.SIGKILL)
+    os.kill(crew._staff.processes[0], signal.SIGKILL)
     ((best, _),) = crew.coordinator.finalists(1)
     path = best.genotype.active
     crew.server.begin_next_task(1, path)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +16,7 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.duplication import Copied
 from pathnet_rl.metrics import LAST_EPISODES, mean_of_last
 from pathnet_rl.pictures import draw_grid, pixels
+from pathnet_rl.returns_file import ReturnsFile
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import Report, Telemetry
 from pathnet_rl.tournament import fittest
@@ -35,8 +32,6 @@ SUMS = (
 
 PICTURES_A_TASK = 50
 """Of the grid. One takes 0.1 CPU-seconds, most of a report, and TensorBoard shows ten of a tag."""
-
-COLUMNS = ("task", "arm", "agent_steps", "episode_return", "length")
 
 
 class MetricsHub:
@@ -57,7 +52,7 @@ class MetricsHub:
         self._duplicates = bool(SWITCHES[arm].evolve and evolution.duplication_rate)
         self._folder = RunFolder(config)
         self._writer: SummaryWriter | None = None
-        self._returns = _ReturnsFile(self._folder.returns)
+        self._returns = ReturnsFile(self._folder.returns)
         self._last: deque[float] = deque(maxlen=LAST_EPISODES)
         self._lengths: list[int] = []
         self._new: list[float] = []
@@ -100,9 +95,12 @@ class MetricsHub:
             self._lengths.append(episode.length)
             self._last.append(episode.episode_return)
             self._returns.add(
-                (telemetry.task, self._arm.value, episode.agent_steps, episode.episode_return,
-                 episode.length)
-            )  # fmt: skip
+                telemetry.task,
+                self._arm.value,
+                episode.agent_steps,
+                episode.episode_return,
+                episode.length,
+            )
 
     def losses(self) -> list[str]:
         """Why episodes were lost that has not been said before."""
@@ -215,12 +213,16 @@ class MetricsHub:
 
     def state(self) -> dict[str, Any]:
         """How far returns.csv reaches, and the last returns, as JSON values."""
-        return {"returns_bytes": self._returns.flush(), "last_returns": list(self._last)}
+        return {**self._returns.state(), "last_returns": list(self._last)}
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint: rows that came after it are cut off, since they come again."""
-        self._returns.cut(state["returns_bytes"])
+    def load_state(self, state: dict[str, Any]) -> int:
+        """Go on from a checkpoint: rows that came after it are cut off, since they come again; how many.
+
+        Raises:
+            UserError: rows that came before it are missing, or are not what was written.
+        """
         self._last.extend(state["last_returns"])
+        return self._returns.go_on(state)
 
     def close_writer(self) -> None:
         """Close the events of the current task."""
@@ -245,43 +247,3 @@ def _table(copied: Sequence[Copied]) -> str:
     """What was copied over what, the last first, as TensorBoard shows tables."""
     rows = [f"| {one.layer} | {one.source} | {one.target} | {one.times} |" for one in copied]
     return "\n".join(["| layer | module | over | times |", "|---|---|---|---|", *reversed(rows)])
-
-
-class _ReturnsFile:
-    """returns.csv, buffered."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._file = path.open("a+b", buffering=0)
-        except OSError as error:
-            raise cannot_write(path, error) from error
-        self._buffer = io.StringIO()
-        self._rows = csv.writer(self._buffer, lineterminator="\n")
-        if self._file.seek(0, os.SEEK_END) == 0:
-            self._rows.writerow(COLUMNS)
-
-    def add(self, row: tuple[object, ...]) -> None:
-        self._rows.writerow(row)
-
-    def flush(self) -> int:
-        """Write what is buffered; the size of the file in bytes."""
-        data = self._buffer.getvalue().encode()
-        end = self._file.seek(0, os.SEEK_END)
-        try:
-            while data:
-                written = self._file.write(data)
-                data = data[written:]
-        except OSError as error:
-            self._file.truncate(end)  # Never half a row.
-            raise cannot_write(self._path, error) from error
-        self._buffer.seek(0)
-        self._buffer.truncate()
-        return self._file.tell()
-
-    def cut(self, size: int) -> None:
-        self._file.truncate(size)
-
-    def close(self) -> None:
-        self.flush()
-        self._file.close()

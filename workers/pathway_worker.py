@@ -18,45 +18,19 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Coordinator, Store
 from pathnet_rl.engine import EngineSize
 from pathnet_rl.errors import UserError
-from pathnet_rl.fitness import Evaluation
 from pathnet_rl.genotype import no_modules
 from pathnet_rl.rollout import RolloutCollector, collect
 from pathnet_rl.run_folder import environment_log
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
-from pathnet_rl.telemetry import Assignment, Telemetry
+from pathnet_rl.telemetry import Telemetry
+from workers.pathway import Pathway
 
 TELL_SECONDS = 1.0
 """How often a worker tells what it has seen."""
+LOOK_SECONDS = 0.001
+"""Between two looks at whether it is to rest longer."""
 MOST_REFUSED_IN_A_ROW = 10
 """Gradients that are no numbers; a worker that has more of them learns no more."""
-
-
-class Pathway:
-    """One member of the population at work: its genotype, its environments, its evaluation.
-
-    `index` is its place in the population.
-    """
-
-    def __init__(
-        self,
-        index: int,
-        assignment: Assignment,
-        collector: RolloutCollector,
-        rng: np.random.Generator,
-        episodes: int,
-    ) -> None:
-        self.index = index
-        self.collector = collector
-        self.rng = rng
-        self._episodes = episodes
-        self.evaluate(assignment)
-
-    def evaluate(self, assignment: Assignment) -> None:
-        """Begin T episodes with a genotype."""
-        self.genotype, self.always = assignment.genotype, assignment.always
-        self.active = self.genotype.active
-        self.evaluation = Evaluation(self._episodes, self.collector.environments.count)
-        self.collector.new_genotype()
 
 
 class PathwayWorker:
@@ -82,9 +56,11 @@ class PathwayWorker:
     ) -> None:
         self._config, self._arm, self._index = config, arm, index
         self._indices = list(pathways)
-        self._store, self._coordinator, self._tell_hub = store, coordinator, tell
+        self._store, self._coordinator, self._to_hub = store, coordinator, tell
         self._pathways: list[Pathway | None] = []
-        self._refused_in_a_row = 0
+        self._refused_in_a_row = self._hold = 0
+        self._task = store.task
+        self._telemetry, self._told = Telemetry(self._task), time.monotonic()
 
     @property
     def working(self) -> bool:
@@ -165,7 +141,25 @@ class PathwayWorker:
                     self._duplicate(pathway.index, next_.duplicate_in)
                 pathway.evaluate(next_)
         if time.monotonic() - self._told >= TELL_SECONDS:
-            self._tell()
+            self.tell()
+
+    def come_to_rest(self) -> bool:
+        """Between two steps: if workers are to rest, have everything at the server and tell everything.
+
+        The answer says whether they are to; `rest` is next then, once that has been told.
+        """
+        self._hold = self._store.hold
+        if not self._hold:
+            return False
+        self._store.await_exchange()
+        self._telemetry.at_rest = self._hold
+        self.tell()
+        return True
+
+    def rest(self) -> None:
+        """Wait until this hold is over, or there is nothing to do any more."""
+        while self._store.hold == self._hold and self.working:
+            time.sleep(LOOK_SECONDS)
 
     def _duplicate(self, pathway: int, layers: Sequence[int]) -> None:
         """Have modules copied over others at this moment of this worker's pushes, on whatever node it is."""
@@ -175,7 +169,7 @@ class PathwayWorker:
 
     def end_task(self) -> None:
         """Tell the rest and close the environments."""
-        self._tell()
+        self.tell()
         self.close()
 
     def close(self) -> None:
@@ -284,9 +278,10 @@ class PathwayWorker:
             " under another --name"
         )
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell the hub what was seen since the last time."""
         if self._telemetry.updates:
             self._telemetry.dead_units = self._engine.dead_units()
-        self._tell_hub(self._telemetry)
+        self._to_hub(self._telemetry)
         self._telemetry = Telemetry(self._task)
         self._told = time.monotonic()

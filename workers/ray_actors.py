@@ -166,12 +166,18 @@ class WorkerActor:
         try:
             self._worker.begin_task(self._orders.take())
             while self._worker.working:
+                if self._worker.come_to_rest():
+                    yield from self._outbox.empty()
+                    self._worker.rest()
+                    continue
                 self._worker.step()
                 if self._orders.new:
                     self._worker.have(self._orders.take())
                 yield from self._outbox.empty()
             self._worker.end_task()
         except Exception as error:
+            self._worker.tell()  # What it did before is done.
+            yield from self._outbox.empty()
             where = f"worker {self._index} on {ray.util.get_node_ip_address()}"
             error.add_note(f"{where}, {self._worker.at_work_on}")
             raise

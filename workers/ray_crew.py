@@ -7,13 +7,14 @@ nodes did. Nodes may come and go: the population is shared out among the workers
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError
 
 from pathnet_rl import crew
 from pathnet_rl.arms import Arm
@@ -22,7 +23,7 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import Exchanges, Telemetry
+from pathnet_rl.telemetry import Exchanges
 from workers.metrics_hub import MetricsHub
 from workers.parameter_server import ParameterServer
 from workers.ray_actors import (
@@ -33,9 +34,9 @@ from workers.ray_actors import (
     WorkerActor,
     make_actor,
 )
-from workers.ray_cluster import answer
 from workers.ray_metrics import RunMetrics
 from workers.ray_nodes import Node, Nodes
+from workers.ray_staff import Heard, Staff
 from workers.restarts import Restarts
 from workers.shares import Shares, spread
 
@@ -66,12 +67,10 @@ class RayCrew:
         self._roles: dict[str, ActorHandle[Any]] = {}
         coordinator = self._role("coordinator", CoordinatorActor, {}, *mapped)
         self.coordinator = cast("crew.Coordinator", Waiting(coordinator))
-        self._workers: dict[int, ActorHandle[Any]] = {}
+        self._staff = Staff()
         self._shares = Shares(config.evolution.population)
-        self._orders = 0
-        self._greeted: dict[ray.ObjectRef[int], int] = {}
-        self._running: dict[ray.ObjectRefGenerator[Telemetry], int] = {}
-        self._processes: dict[int, int] = {}
+        self._orders = self._holds = 0
+        self._failure: UserError | None = None
         self._notes: list[str] = []
         self._looked = time.monotonic()
 
@@ -101,15 +100,34 @@ class RayCrew:
     def wait(self, seconds: float) -> bool:
         until = time.monotonic() + seconds
         while True:
+            if self._failure is not None:
+                raise self._failure
             if time.monotonic() - self._looked >= LOOK_SECONDS:
                 self._look()
-            if self._done and not self._running:
+            if self._done and not self._staff.at_work:
                 self._nodes.end_task()
                 return True
             left = until - time.monotonic()
             if left <= 0.0:
                 return False
             self._hear(min(left, LOOK_SECONDS))
+
+    @contextlib.contextmanager
+    def at_rest(self, seconds: float) -> Iterator[list[str]]:
+        self._holds += 1
+        self.store.hold = self._holds
+        until = time.monotonic() + seconds
+        try:
+            while (late := self._staff.not_at_rest(self._holds)) and time.monotonic() < until:
+                if time.monotonic() - self._looked >= LOOK_SECONDS:
+                    self._look()
+                try:
+                    self._hear(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
+                except UserError as error:  # One worker less, and the others' moment all the same.
+                    self._failure = error
+            yield [f"worker {number} on {self._address_of(number)}" for number in late]
+        finally:
+            self.store.hold = 0
 
     @property
     def restarts(self) -> int:
@@ -129,8 +147,7 @@ class RayCrew:
         return sum(told.values(), Exchanges())
 
     def close(self) -> None:
-        for worker in self._workers.values():
-            ray.kill(worker)
+        self._staff.close()
         self._nodes.close()  # Couriers that are about to begin still call the server.
         for role in self._roles.values():
             ray.kill(role)
@@ -172,28 +189,20 @@ class RayCrew:
         if not node.workers:
             return
         changed: set[int] = set()
-        for number in node.workers:
-            self._forget(number)
-            self._workers.pop(number, None)
-            self._processes.pop(number, None)
-            if number in self._shares.workers:
-                changed |= set(self._shares.leave(number))
+        self._staff.dismiss(node.workers)
+        for number in node.workers & set(self._shares.workers):
+            changed |= set(self._shares.leave(number))
         changed -= node.workers
         self._order(changed)
         others = f"{len(changed)} other worker{'s take' if len(changed) > 1 else ' takes'}"
         self._notes.append(f"node {node.address} is gone; {others} over its pathways")
 
     def _note_arrival(self, node: Node) -> None:
-        if not node.workers <= self._workers.keys():
+        if not all(number in self._staff for number in node.workers):
             count = len(node.workers)
             self._notes.append(
                 f"a node has come: {node.address}, with {count} worker{'s' if count > 1 else ''}"
             )
-
-    def _forget(self, number: int) -> None:
-        for waiting in (self._greeted, self._running):
-            for reference in [one for one, its in waiting.items() if its == number]:
-                del waiting[reference]
 
     # Workers ---------------------------------------------------------------------------------------
 
@@ -207,18 +216,19 @@ class RayCrew:
         }
         coordinator = f"{self._block.stem}-coordinator"
         for number in sorted(node.workers):
-            if number not in self._workers:
-                self._workers[number] = make_actor(
+            if number not in self._staff:
+                worker = make_actor(
                     WorkerActor, node.identity, options,
                     self._config, self._arm, number, self._grid, node.block, coordinator,
                 )  # fmt: skip
-            if number not in {*self._greeted.values(), *self._running.values()}:
-                self._greet(number)
+                self._staff.take_on(number, worker)
+            if not self._staff.expected(number):
+                self._staff.greet(number)
 
     def _order(self, changed: Iterable[int]) -> None:
         """Tell workers that are at work which pathways they have now."""
-        for number in set(changed) & set(self._running.values()):
-            self._workers[number].order.remote(self._pathways(number))
+        for number in set(changed) & self._staff.at_work:
+            self._staff.order(number, self._pathways(number))
 
     def _pathways(self, number: int) -> Order:
         self._orders += 1
@@ -226,68 +236,45 @@ class RayCrew:
 
     def _hear(self, seconds: float) -> None:
         """Wait for what workers and couriers have to say."""
-        pending = [*self._greeted, *self._running, *self._nodes.pending]
+        of_workers = self._staff.pending
+        pending = [*of_workers, *self._nodes.pending]
         if not pending:
             time.sleep(seconds)
             return
         ready, _ = ray.wait(pending, num_returns=1, timeout=seconds)
         for reference in ready:
-            if reference in self._greeted:
-                self._meet(reference)
-            elif reference in self._running:
-                self._listen(reference)
-            else:
-                node = self._nodes.hear(reference)
-                if node is not None and not self._done:
-                    self._note_arrival(node)
-                    self._employ(node)
+            if reference in of_workers:
+                self._listen(self._staff.hear(reference))
+                continue
+            node = self._nodes.hear(reference)
+            if node is not None and not self._done:
+                self._note_arrival(node)
+                self._employ(node)
 
-    def _greet(self, number: int) -> None:
-        """Ask a worker which process it is: once it answers it is there, anew or as before."""
-        self._greeted[self._workers[number].process.remote()] = number
-
-    def _meet(self, reference: ray.ObjectRef[int]) -> None:
-        """A worker answered the greeting, and is set to work; or it died."""
-        number = self._greeted.pop(reference)
-        try:
-            process = answer(reference)
-        except RayTaskError:
-            raise
-        except RayError as error:
-            self._not_there(number, error)
-            return
-        if process != self._processes.setdefault(number, process):
-            self._note_restart(number)
-            self._processes[number] = process
-        if self._done:
-            return
-        if number not in self._shares.workers:
-            self._order(self._shares.join(number))
-        self._running[self._workers[number].run_task.remote(self._pathways(number))] = number
-
-    def _listen(self, told: ray.ObjectRefGenerator[Telemetry]) -> None:
-        """A worker told something, came to the end of the task, or died on the way."""
-        try:
-            telemetry = answer(next(told))
-            self.hub.record(telemetry)
-            address = self._address_of(self._running[told])
-            self._metrics.worked(address, self._config.tasks[telemetry.task], telemetry)
-        except StopIteration:
-            del self._running[told]
-        except RayTaskError:
-            raise
-        except RayError as error:
-            self._not_there(self._running.pop(told), error)
+    def _listen(self, heard: Heard) -> None:
+        """A worker answered the greeting, told something, came to the end of the task, or died on the way."""
+        if heard.telemetry is not None:
+            self.hub.record(heard.telemetry)
+            task = self._config.tasks[heard.telemetry.task]
+            self._metrics.worked(self._address_of(heard.worker), task, heard.telemetry)
+        if heard.anew:
+            self._note_restart(heard.worker)
+        if heard.there and not self._done:
+            if heard.worker not in self._shares.workers:
+                self._order(self._shares.join(heard.worker))
+            self._staff.set_to_work(heard.worker, self._pathways(heard.worker))
+        if heard.death is not None:
+            self._not_there(heard.worker, heard.death)
 
     def _not_there(self, number: int, error: RayError) -> None:
         """A worker does not answer: its node is gone, or ray starts it again."""
         self._look()
-        if number not in self._workers or self._done:
+        if number not in self._staff or self._done:
             return
-        if isinstance(error, ActorDiedError) and number not in self._processes:
+        if isinstance(error, ActorDiedError) and number not in self._staff.processes:
             raise UserError(f"a worker cannot be started: {error}") from error
         time.sleep(GREETING_SECONDS)
-        self._greet(number)
+        self._staff.greet(number)
 
     def _address_of(self, number: int) -> str:
         (address,) = (node.address for node in self._nodes if number in node.workers)

@@ -6,7 +6,9 @@ the same weights, bit by bit.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 import torch
 
@@ -57,6 +59,11 @@ class SerialCrew:
             self._worker.step()
         self._worker.end_task()
         return True
+
+    @contextlib.contextmanager
+    def at_rest(self, seconds: float) -> Iterator[list[str]]:
+        self._worker.tell()
+        yield []
 
     def notes(self) -> list[str]:
         return []

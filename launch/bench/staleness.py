@@ -12,6 +12,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,6 +37,9 @@ from workers.courier import Courier
 from workers.parameter_server import ParameterServer
 from workers.pathway_worker import PathwayWorker
 
+Setting = tuple[int, str]
+"""Pushes of a node between two of its exchanges, and the precision of what it tells."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -51,6 +55,8 @@ class Options:
     """Nodes of one worker each."""
     pushes: tuple[int, ...] = (0, 1, 5, 25, 125)
     """Of a node, between two of its exchanges."""
+    precisions: tuple[Literal["float32", "bfloat16"], ...] = ("float32",)
+    """Of what nodes tell (`--exchange-precision`)."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Runs a setting."""
     output: Path = Path("runs/staleness.json")
@@ -64,10 +70,10 @@ def main() -> None:
     torch.set_num_threads(1)
     kept = json.loads(options.output.read_text()) if options.output.exists() else {"areas": {}}
     for seed in options.seeds:
-        for pushes in options.pushes:
-            name = f"{options.preset} {options.task} {options.agent_steps} {options.nodes} {pushes} {seed}"
+        for setting in settings(options):
+            name = name_of(options, setting, seed)
             if name not in kept["areas"]:
-                kept["areas"][name] = measure(options, pushes, seed)
+                kept["areas"][name] = measure(options, setting, seed)
                 kept["provenance"] = provenance()
                 options.output.parent.mkdir(parents=True, exist_ok=True)
                 write_json(options.output, kept)
@@ -76,36 +82,61 @@ def main() -> None:
     show(options, kept["areas"])
 
 
+def settings(options: Options) -> list[Setting]:
+    """What is measured; on one block nobody tells anything."""
+    return [
+        (pushes, precision)
+        for pushes in options.pushes
+        for precision in (options.precisions if pushes else ("float32",))
+    ]
+
+
+def name_of(options: Options, setting: Setting, seed: int) -> str:
+    """Under which figures are kept."""
+    pushes, precision = setting
+    start = f"{options.preset} {options.task} {options.agent_steps} {options.nodes} {pushes}"
+    return f"{start} {seed}" if precision == "float32" else f"{start} {precision} {seed}"
+
+
 def show(options: Options, areas: dict[str, tuple[float, float]]) -> None:
     """The table."""
 
-    def column(pushes: int, part: int) -> np.ndarray:
-        start = f"{options.preset} {options.task} {options.agent_steps} {options.nodes} {pushes}"
-        return np.array([areas[f"{start} {seed}"][part] for seed in options.seeds])
+    def column(setting: Setting, part: int) -> np.ndarray:
+        return np.array([areas[name_of(options, setting, seed)][part] for seed in options.seeds])
 
     table = Table(
         title=f"{options.task}, {options.agent_steps:,} agent steps, {options.nodes} nodes"
     )
-    for words in ("pushes between", "of others", "seconds", "area", "relative to one block"):
+    first, *_ = every = settings(options)
+    columns = ["pushes between", "of others", "seconds", "area", f"relative to {first[0]} pushes"]
+    for words in ("precision", *columns, "relative to float32"):
         table.add_column(words, justify="right")
-    control = column(options.pushes[0], 0)
-    for pushes in options.pushes:
-        measured = column(pushes, 0)
+    for setting in every:
+        pushes, precision = setting
+        measured, exact = column(setting, 0), (pushes, "float32")
         table.add_row(
+            precision,
             str(pushes),
             str(pushes * (options.nodes - 1)),
-            f"{pushes / column(pushes, 1).mean():.2f}",
+            f"{pushes / column(setting, 1).mean():.2f}",
             str(mean_interval(measured)),
-            str(ratio_interval(measured, control)),
+            str(ratio_interval(measured, column(first, 0))),
+            str(ratio_interval(measured, column(exact, 0)))
+            if exact in every and setting != exact
+            else "",
         )
     terminal().print(table)
 
 
-def measure(options: Options, pushes: int, seed: int) -> tuple[float, float]:
+def measure(options: Options, setting: Setting, seed: int) -> tuple[float, float]:
     """Area under the learning curve; pushes a CPU-second of one worker."""
+    pushes, precision = setting
     config = PRESETS[options.preset][1].model_copy(
-        update={"tasks": (options.task,), "agent_steps": (options.agent_steps,), "seed": seed}
-    )
+        update={
+            "tasks": (options.task,), "agent_steps": (options.agent_steps,), "seed": seed,
+            "exchange_precision": precision,
+        }
+    )  # fmt: skip
     grid = build_grid(config)
     episodes: list[EpisodeRecord] = []
 
