@@ -269,6 +269,14 @@ class GridStore(Block):
                     f"the checkpoint is of another layout: {key} is {header.get(key)}, this program and"
                     f" configuration need {value}; use another --name or the configuration it was made with"
                 )
+        for name, own in (("parameters", self.parameters), ("squares", self.squares)):
+            saved = tensors.get(name)
+            if saved is None or (saved.shape, saved.dtype) != (own.shape, own.dtype):
+                found = "none" if saved is None else f"{tuple(saved.shape)} of {saved.dtype}"
+                raise UserError(
+                    f"the checkpoint's numbers are another grid's: {name} are {found}, not {len(own):,} of"
+                    f" {own.dtype}; put back those that were saved with it"
+                )
         self.parameters.copy_(tensors["parameters"])
         self.squares.copy_(tensors["squares"])
         self.set_frozen(tuple(tuple(layer) for layer in header["frozen"]))
