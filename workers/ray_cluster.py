@@ -13,6 +13,7 @@ from ray.exceptions import RayTaskError
 from pathnet_rl.config import RunConfig
 from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
+from workers.ray_here import start_here
 
 REACH_SECONDS = 5.0
 """How long the head of a cluster may take to answer."""
@@ -43,14 +44,7 @@ def connect(config: RunConfig) -> None:
         join(address)
     else:
         # More workers than CPUs is the user's choice; ray is told of as many.
-        cpus = max(usable_cpus(), config.workers or 0)
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            log_to_driver=True,
-            logging_level=logging.ERROR,
-        )
+        start_here(max(usable_cpus(), config.workers or 0), log_to_driver=True)
     available = int(ray.cluster_resources().get("CPU", 0))
     if config.device == "cuda" and ray.cluster_resources().get("GPU", 0) == 0:
         raise UserError("the cluster has no GPU for --device cuda; use --device cpu")

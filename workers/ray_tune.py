@@ -8,7 +8,6 @@ of Tune's.
 
 from __future__ import annotations
 
-import logging
 import os
 import queue
 import threading
@@ -24,6 +23,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.run_folder import RunFolder
 from workers.one_run import Instructions, Outcome, learn
 from workers.ray_cluster import join
+from workers.ray_here import start_here
 
 SECONDS = 1.0
 """Between two looks, if nobody ends in between."""
@@ -95,13 +95,7 @@ def _start_ray(side_by_side: int | None) -> None:
     if address:
         join(address)
         return
-    ray.init(
-        address="local",
-        num_cpus=max(usable_cpus(), side_by_side or 0),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    start_here(max(usable_cpus(), side_by_side or 0), log_to_driver=False)
 
 
 def _trial(
