@@ -1,9 +1,9 @@
 """A ray cluster of this machine alone, for one start of a command.
 
-Nobody but its own processes has business with it: its servers listen on loopback, and take calls with a token
-that no other start has. Ray offers an address to bind for few of its servers; all of them are on loopback where
-the node itself is at 127.0.0.1, which ray makes it on systems where it has no clusters (macOS, Windows), or where
-it is told that this is one.
+Nobody but its own processes has business with it: its servers listen on loopback, and take calls with a
+token that no other start has. Few of ray's servers can be told an address, but all of them listen on loopback
+alone if the node is at 127.0.0.1. There it is on systems that ray has no clusters for (macOS, Windows), and
+where ray is told that this is one.
 """
 
 from __future__ import annotations
