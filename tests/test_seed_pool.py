@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
@@ -50,10 +51,15 @@ class Killer(threading.Thread):
         self._times = times
 
     def run(self) -> None:
-        for time_of_all in range(self._times):
-            while len(self.said) < time_of_all or not multiprocessing.active_children():
+        former: set[int | None] = set()
+        for deaths in range(self._times):
+            new: list[BaseProcess] = []
+            while len(self.said) < deaths or not new:
                 time.sleep(0.05)
-            multiprocessing.active_children()[0].kill()
+                there = multiprocessing.active_children()
+                new = [process for process in there if process.pid not in former]
+            former |= {process.pid for process in there}
+            new[0].kill()
 
 
 def test_a_process_that_dies_is_said_and_its_seeds_are_begun_anew(tmp_path: Path) -> None:
