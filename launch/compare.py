@@ -99,12 +99,8 @@ def _work(
     """
     stop = StopSignal()
     stop.listen()
-    instructions = Instructions(
-        uuid.uuid4().hex,
-        comparison.path / ".stop",
-        comparison.random_policy_file,
-        comparison.random_episodes,
-    )
+    random = comparison.random_policy_file, comparison.random_episodes
+    instructions = Instructions(uuid.uuid4().hex, comparison.path / ".stop", *random)
     instructions.stop.unlink(missing_ok=True)
     tally = Tally(members, finished, instructions.start)
     done = {member.path for member in finished}
@@ -286,15 +282,16 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:
-        command = shlex.join([*PROGRAM.split(), *sys.argv[1:]])
-        console.print(f"Stopped and saved. To go on: {command}", soft_wrap=True)
+        console.print(f"Stopped and saved. To go on: {_again()}", soft_wrap=True)
         sys.exit(130)
     except KeyboardInterrupt as error:
-        command = shlex.join([*PROGRAM.split(), *sys.argv[1:]])
-        console.print(
-            f"Ended at once; to go on from the last checkpoints: {command}", soft_wrap=True
-        )
+        line = f"Ended at once; to go on from the last checkpoints: {_again()}"
+        console.print(line, soft_wrap=True)
         sys.exit(status(error))
+
+
+def _again() -> str:
+    return shlex.join([*PROGRAM.split(), *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def test_a_process_that_dies_again_and_again_is_an_error_of_its_member_and_the_o
 
 
 def test_a_process_that_dies_once_is_said_and_its_member_goes_on(tmp_path: Path) -> None:
-    given = small_comparison(tmp_path, agent_steps=30_000)
+    given = small_comparison(tmp_path, agent_steps=4000)
     (member,) = given.members()
     ended: list[Outcome] = []
     said: list[str] = []
