@@ -22,6 +22,7 @@ os.environ.pop("RAY_ADDRESS", None)
 if RAY_DEFAULTS:
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "240"  # Of a busy machine.
 else:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(
