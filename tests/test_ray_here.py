@@ -16,9 +16,13 @@ from tests.support import ROOT
 from workers.ray_here import MOST_BYTES, SOCKET, _temporary_folder
 
 SCRIPT = """
-import json, os, psutil, ray
+import json, os, psutil, ray, signal
 from workers.ray_here import start_here
+told = []
+signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
 start_here(1, log_to_driver=False)
+os.kill(os.getpid(), signal.SIGTERM)
+assert told == [signal.SIGTERM], "ray has taken the signal over"
 class Role:
     def process(self): return os.getpid()
 actor = ray.remote(Role).options(num_cpus=1).remote()

@@ -14,7 +14,7 @@ from ray._private.grpc_utils import init_grpc_channel
 from pathnet_rl.config import RunConfig
 from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
-from workers.ray_here import start_here
+from workers.ray_here import signals_kept, start_here
 
 REACH_SECONDS = 5.0
 """How long the head of a cluster may take to answer."""
@@ -50,7 +50,8 @@ def join(address: str) -> None:
     """
     _reach(address)
     try:
-        ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
+        with signals_kept():
+            ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
         raise UserError(
             f"there is no ray cluster at RAY_ADDRESS={address}: {error}; unset it to use this machine alone"
