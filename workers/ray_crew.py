@@ -37,7 +37,7 @@ from workers.ray_actors import (
 from workers.ray_metrics import RunMetrics
 from workers.ray_nodes import Node, Nodes
 from workers.ray_staff import Heard, Staff
-from workers.ray_waits import Patience, about_cpus, reason_of
+from workers.ray_waits import Patience, Silent, about_cpus, reason_of
 from workers.restarts import Restarts
 from workers.shares import Shares, spread
 
@@ -121,9 +121,10 @@ class RayCrew:
         until = time.monotonic() + seconds
         try:
             while (late := self._staff.not_at_rest(self._holds)) and time.monotonic() < until:
-                if time.monotonic() - self._looked >= LOOK_SECONDS:
-                    self._look()
                 try:
+                    # A head that is silent would be waited for until ray ends this process.
+                    if self._failure is None and time.monotonic() - self._looked >= LOOK_SECONDS:
+                        self._look()
                     self._hear(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
                 except UserError as error:  # One worker less, and the others' moment all the same.
                     self._failure = error
@@ -161,7 +162,12 @@ class RayCrew:
     def _look(self) -> None:
         """See which nodes have left and which have come, and have as many workers as there is room for."""
         self._looked = time.monotonic()
-        for node in self._nodes.look():
+        try:
+            gone = self._nodes.look()
+        except Silent as error:
+            self._failure = error
+            raise
+        for node in gone:
             self._lose(node)
         nodes = list(self._nodes)
         missing = self._most - sum(len(node.workers) for node in nodes)
