@@ -20,7 +20,7 @@ RUN := $(if $(ADDRESS),$(ON_CLUSTER) launch.submit $(SUBMIT),$(BIN)/python -m)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare labyrinth-transfer labyrinth-matrix vizdoom-transfer pong \
-  jobs logs stop test lint format bench scaling tensorboard picture report clean
+  jobs logs stop test test-faults lint format bench scaling tensorboard picture report clean
 
 help: ## List the targets
 	@echo "PathNet on A3C. Targets:"
@@ -73,6 +73,9 @@ test: lint ## Lint, check types and run the tests
 	$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --dist worksteal $(ARGS) || status=$$?; \
 	$(BIN)/python -m pytest -m alone $(ARGS) || status=$$?; \
 	exit $$status
+
+test-faults: $(STAMP) ## Kill parts of runs at random moments (ARGS='--kills 100 --seed 1' is the long form)
+	$(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(STAMP) ## Check style, format and types, the image's file and the shell scripts
 	$(BIN)/ruff check .

@@ -35,7 +35,8 @@ torch.set_num_threads(1)
 ALONE = frozenset(
     f"test_{name}.py"
     for name in (
-        "bench", "bench_nodes", "machines", "moment", "nodes", "ray_deaths", "ray_here", "run_twice_on_ray",
+        "bench", "bench_nodes", "faults", "machines", "moment", "nodes", "ray_deaths", "ray_here",
+        "run_twice_on_ray",
         "submit", "vizdoom_engines",
     )
 )  # fmt: skip

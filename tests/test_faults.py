@@ -1,0 +1,22 @@
+"""The short form of `python -m tests.faults`: what is done to a run on one machine, and on several nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.__main__ import Options, Suite
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [("a worker", "coordinator", "checkpoint cut"), ("courier", "death of a node")],
+    ids=["here", "nodes"],
+)
+def test_it_goes_on(kinds: tuple[str, ...], tmp_path: Path) -> None:
+    suite = Suite(Options(kills=3, seed=0, kinds=kinds, stop_seconds=2.0), tmp_path)
+    suite.run()
+    assert len(suite.faults) == 3
+    assert [fault.failure for fault in suite.faults] == [""] * 3
+    assert all(fault.recovered for fault in suite.faults)
