@@ -69,7 +69,7 @@ class RayCrew:
         coordinator = self._role("coordinator", CoordinatorActor, {}, *mapped)
         self.coordinator = cast("crew.Coordinator", Waiting(coordinator, "the coordinator"))
         self._staff = Staff()
-        self._patience = Patience(lambda: about_cpus(self._staff.expected_back))
+        self._patience = Patience(lambda: about_cpus(self._staff.expected_back, len(self._staff)))
         self._shares = Shares(config.evolution.population)
         self._orders = self._holds = 0
         self._failure: UserError | None = None

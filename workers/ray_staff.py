@@ -49,6 +49,9 @@ class Staff:
     def __contains__(self, number: int) -> bool:
         return number in self._workers
 
+    def __len__(self) -> int:
+        return len(self._workers)
+
     def take_on(self, number: int, worker: ActorHandle[Any]) -> None:
         """One more, or another in place of one that was dismissed."""
         self._workers[number] = worker

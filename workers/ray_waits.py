@@ -66,11 +66,11 @@ class Patience:
         return [self._what()]
 
 
-def about_cpus(count: int) -> str:
-    """What so many workers wait for that have not begun."""
+def about_cpus(count: int, mine: int = 0) -> str:
+    """What so many workers wait for that have not begun, of `mine` in all, each with a CPU or without."""
     total = ray.cluster_resources().get("CPU", 0.0)
     free = ray.available_resources().get("CPU", 0.0)
-    if free >= count:
+    if free >= count or total - free <= mine:
         return f"waiting for {count} worker{'s' if count > 1 else ''} to start"
     return (
         f"waiting for {count} CPU{'s' if count > 1 else ''}: the cluster has {total:g}, of which"

@@ -41,7 +41,7 @@ class Options:
     """Of moments and victims."""
     stop_seconds: float = 4.0
     """How long SIGSTOP lasts."""
-    agent_steps: int = 60_000
+    agent_steps: int = 150_000
     """Of each of a run's three tasks."""
     kinds: tuple[str, ...] = ()
     """Only those whose names contain one of these."""
