@@ -7,6 +7,7 @@ under another name, flushed to disk and renamed, so a kill or a full disk leaves
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -18,8 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pathnet_rl.errors import UserError
+from pathnet_rl.reading import read_json
 
 _UNFINISHED = ".unfinished"
+DIGEST = "block_sha256"
+"""In state.json: what block.safetensors is known by. Numbers that a disk has changed look like any others."""
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -74,7 +78,8 @@ def save(
         unfinished.mkdir(parents=True)
         save_file(tensors, unfinished / "block.safetensors")
         _flush(unfinished / "block.safetensors")
-        write_json(unfinished / "state.json", state)
+        digest = _digest(unfinished / "block.safetensors")
+        write_json(unfinished / "state.json", {**state, DIGEST: digest})
         if final.exists():  # Saved again at the same agent step: the later one knows more.
             earlier = parent / f"{name}-earlier{_UNFINISHED}"
             shutil.rmtree(earlier, ignore_errors=True)
@@ -119,10 +124,19 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     Raises:
         UserError: the checkpoint is damaged.
     """
+    state = _read_state(path)
     try:
-        return load_file(path / "block.safetensors"), load_state(path)
+        if DIGEST in state and state[DIGEST] != _digest(path / "block.safetensors"):
+            raise ValueError("block.safetensors is not what was saved")
+        state.pop(DIGEST, None)
+        return load_file(path / "block.safetensors"), state
     except (OSError, ValueError, SafetensorError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -131,16 +145,23 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the checkpoint is damaged.
     """
-    try:
-        state = json.loads((path / "state.json").read_text())
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-    if not isinstance(state, dict):
-        raise _damaged(path, "state.json is no object")
+    state = _read_state(path)
+    state.pop(DIGEST, None)
     return state
 
 
-def _damaged(path: Path, reason: Exception | str) -> UserError:
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        state = read_json(path / "state.json")
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    if not isinstance(state, dict):
+        raise damaged(path, "state.json is no object")
+    return state
+
+
+def damaged(path: Path, reason: Exception | str) -> UserError:
+    """The one line for a checkpoint that cannot be used."""
     return UserError(
         f"the checkpoint {path} is damaged ({reason}); delete that folder to go on from the one before"
     )

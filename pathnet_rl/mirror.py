@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import tempfile
 import threading
 import time
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pathnet_rl.errors import UserError
+from pathnet_rl.reading import parse_json
 from pathnet_rl.remote import EVENTS, RemoteFolder, finished
 
 LOCK = ".lock"
@@ -147,7 +149,7 @@ class RemoteLock:
 
 def _read(content: bytes) -> dict[str, object]:
     try:
-        found = json.loads(content)
+        found = parse_json(content)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -178,8 +180,9 @@ class Mirror:
             OSError: it cannot be made, or is somebody else's.
         """
         self._base.mkdir(mode=0o700, exist_ok=True)
-        if self._base.stat().st_uid != os.getuid():
-            raise OSError(f"{self._base} belongs to another user")
+        found = self._base.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+            raise OSError(f"{self._base} is no folder of this user's alone")
 
     def open(self, say: Say) -> None:
         """Keep other processes out, and make the copy what lies at the URL (all but its events).

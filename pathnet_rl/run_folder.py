@@ -12,24 +12,22 @@ tensorboard/<arm>/<task>/ events
 from __future__ import annotations
 
 import fcntl
-import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 
-from pathnet_rl import checkpoint
+from pathnet_rl import checkpoint, saved_state
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import MAY_CHANGE, RunConfig
 from pathnet_rl.errors import UserError
+from pathnet_rl.links import check_links
 from pathnet_rl.mirror import Mirror, Say
 from pathnet_rl.places import check_outlives_job, in_job, is_url
 from pathnet_rl.provenance import provenance, read_starts
+from pathnet_rl.reading import read_json
 from pathnet_rl.settings import Settings, differences
-
-STATE_KEYS = frozenset({"finished", "store", "coordinator", "hub", "results"})
-"""What a checkpoint of a run says, beside its numbers."""
 
 Kind = TypeVar("Kind", bound=Settings)
 
@@ -42,7 +40,7 @@ def _read_config(kind: type[Kind], folder: Path, otherwise: str) -> Kind:
             version's.
     """
     try:
-        found = json.loads((folder / "config.json").read_text())
+        found = read_json(folder / "config.json")
         if not isinstance(found, dict):
             raise ValueError(f"it holds {type(found).__name__}, not options")
     except (OSError, ValueError) as error:
@@ -108,6 +106,7 @@ class Folder(ABC, Generic[Kind]):
             if self._mirror is not None:
                 self._mirror.prepare()
             self.path.mkdir(parents=True, exist_ok=True)
+            check_links(self.path)
             self._lock = (self.path / ".lock").open("w")
         except OSError as error:
             raise checkpoint.cannot_write(self.path, error) from error
@@ -206,6 +205,7 @@ class RunFolder(Folder[RunConfig]):
         Raises:
             UserError: there is none.
         """
+        check_links(path)
         config = _read_config(
             RunConfig, path, f"is no run folder: {path / 'config.json'} cannot be read"
         )
@@ -235,7 +235,7 @@ class RunFolder(Folder[RunConfig]):
         if not found:
             return None
         tensors, state = checkpoint.load(found[-1])
-        _check_state(found[-1], state)
+        self._check_state(found[-1], arm, state, whole=True)
         return tensors, state
 
     def latest_state(self, arm: Arm) -> dict[str, Any] | None:
@@ -244,8 +244,14 @@ class RunFolder(Folder[RunConfig]):
         if not found:
             return None
         state = checkpoint.load_state(found[-1])
-        _check_state(found[-1], state)
+        self._check_state(found[-1], arm, state, whole=False)
         return state
+
+    def _check_state(self, path: Path, arm: Arm, state: dict[str, Any], whole: bool) -> None:
+        try:
+            saved_state.check(state, self.config, arm, whole)
+        except ValueError as error:
+            raise checkpoint.damaged(path, error) from error
 
     def saved(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """An arm's newest checkpoint.
@@ -264,15 +270,6 @@ class RunFolder(Folder[RunConfig]):
 
         name = f"{task + 1}-{short_name(self.config.tasks[task])}"
         return self.path / "tensorboard" / arm.value / name
-
-
-def _check_state(path: Path, state: dict[str, Any]) -> None:
-    if not state.keys() >= STATE_KEYS:
-        raise UserError(
-            f"the checkpoint {path} is damaged (state.json lacks"
-            f" {', '.join(sorted(STATE_KEYS - state.keys()))}); delete that folder to go on from the"
-            " one before"
-        )
 
 
 def environment_log(config: RunConfig) -> Path | None:

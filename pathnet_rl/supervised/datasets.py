@@ -5,7 +5,6 @@ Images are uint8 [n, H, W] or [n, H, W, 3], labels uint8 [n]: the training part 
 
 from __future__ import annotations
 
-import gzip
 import io
 import itertools
 import os
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathnet_rl.errors import UserError
+from pathnet_rl.supervised.bounded import check_mat, check_npz, gunzip
 
 Bytes = NDArray[np.uint8]
 EXTRA = "pip install -e '.[images]'"
@@ -169,7 +169,8 @@ def _from_path(path: Path, known: _Set) -> tuple[Bytes, Bytes]:
 
 
 def _read_npz(path: Path) -> tuple[Bytes, Bytes]:
-    with np.load(path) as file:
+    check_npz(path)
+    with np.load(path, allow_pickle=False) as file:
         if "train_jpeg" in file:
             return _decode_jpegs(file["train_jpeg"], file["train_offsets"]), file["train_labels"]
         if {"x_train", "y_train"} <= set(file.keys()):
@@ -192,7 +193,11 @@ def _decode_jpegs(stream: Bytes, offsets: NDArray[np.uint32]) -> Bytes:
         raise UserError(f"JPEG images need the package Pillow: {EXTRA}") from error
     return np.stack(
         [
-            np.asarray(Image.open(io.BytesIO(stream[start:stop].tobytes())).convert("RGB"))
+            np.asarray(
+                Image.open(io.BytesIO(stream[start:stop].tobytes()), formats=("JPEG",)).convert(
+                    "RGB"
+                )
+            )
             for start, stop in itertools.pairwise(offsets)
         ]
     )
@@ -206,7 +211,7 @@ def _read_idx(folder: Path) -> tuple[Bytes, Bytes] | None:
         packed = [folder / f"{name}.gz" for name in names if (folder / f"{name}.gz").exists()]
         if not plain and not packed:
             return None
-        content = plain[0].read_bytes() if plain else gzip.decompress(packed[0].read_bytes())
+        content = plain[0].read_bytes() if plain else gunzip(packed[0])
         sizes = np.frombuffer(content[4:header], ">i4")
         arrays.append(np.frombuffer(content[header:], np.uint8).reshape(sizes).copy())
     return arrays[0], arrays[1]
@@ -228,7 +233,8 @@ def _read_svhn(folder: Path) -> tuple[Bytes, Bytes] | None:
         return None
     from scipy.io import loadmat
 
-    content: dict[str, Any] = loadmat(str(file))
+    check_mat(file, ("X", "y"))
+    content: dict[str, Any] = loadmat(str(file), variable_names=("X", "y"))
     labels = content["y"].reshape(-1).astype(np.uint8) % 10  # The digit 0 is labelled 10.
     return np.ascontiguousarray(content["X"].transpose(3, 0, 1, 2)), labels
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from pathnet_rl.checkpoint import cannot_write
 from pathnet_rl.errors import UserError
+from pathnet_rl.reading import read_bytes
 from pathnet_rl.run_folder import Folder
 from pathnet_rl.supervised.experiment import MAY_CHANGE, Experiment
 from pathnet_rl.supervised.records import SeedResult
@@ -46,11 +47,12 @@ class ExperimentFolder(Folder[Experiment]):
         if not path.exists():
             return []
         try:
-            results = [_RESULT.validate_json(line) for line in path.read_text().splitlines()]
+            lines = read_bytes(path).decode().splitlines()
+            results = [_RESULT.validate_json(line) for line in lines]
         except (OSError, ValueError) as error:
             raise _damaged(path) from error
         seeds = {result.seed for result in results}
-        whole = all(0 < len(r.accuracy) == r.generations for r in results)
+        whole = all(_makes_sense(result, sequence, arm) for result in results)
         if len(seeds) < len(results) or not whole:
             raise _damaged(path)
         return sorted(results, key=lambda result: result.seed)
@@ -82,6 +84,17 @@ class ExperimentFolder(Folder[Experiment]):
 
     def _file(self, sequence: str, arm: str) -> Path:
         return self.path / "results" / sequence.replace(">", "_to_") / f"{arm}.jsonl"
+
+
+def _makes_sense(result: SeedResult, sequence: str, arm: str) -> bool:
+    """It is of this arm on this sequence, which are names of folders as well, and its numbers are some."""
+    counts = (result.seed, result.first_generations, result.overlap)
+    return (
+        (result.sequence, result.arm) == (sequence, arm)
+        and 0 < len(result.accuracy) == result.generations
+        and all(0.0 <= accuracy <= 1.0 for accuracy in result.accuracy)
+        and all(0 <= count < 2**53 for count in counts)
+    )
 
 
 def _damaged(path: Path) -> UserError:
