@@ -14,6 +14,9 @@ from pydantic import (
 
 from pathnet_rl.errors import UserError, in_one_line
 
+MOST = 10**6
+"""Of whatever there is one of each of in memory, or is counted in a run: more is a slip of the finger."""
+MOST_SEED = 2**63 - 1
 MOST_QUOTED = 120
 """Characters of a value that is refused."""
 
