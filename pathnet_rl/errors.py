@@ -15,7 +15,8 @@ class UserError(Exception):
     """
 
     def __init__(self, message: object) -> None:
-        super().__init__(in_one_line(redacted(str(message)), MOST_CHARACTERS))
+        beginning = str(message)[: 4 * MOST_CHARACTERS]
+        super().__init__(in_one_line(redacted(beginning), MOST_CHARACTERS))
 
 
 def in_one_line(text: str, most: int) -> str:

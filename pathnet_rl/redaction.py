@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 
+# All repetitions are bounded: what is looked through may be long, and made to take long.
 HIDDEN = "***"
 
-_USER_OF_URL = re.compile(r"(\w[\w+.-]*://)(?:[^\s'\"/@]*|[^\s'\"/@:]*:[^\s'\"@]*)@")
+_USER_OF_URL = re.compile(r"(://)(?:[^\s'\"/@]{0,300}|[^\s'\"/@:]{0,300}:[^\s'\"@]{0,300})@")
 """What stands between the :// and the @; secrets of AWS may have slashes in them."""
 _QUERY_OF_URL = re.compile(
-    r"([?&][\w.-]*(?:token|secret|password|signature|credential|key)[\w.-]*=)[^&\s'\"]+",
+    r"([?&][\w.-]{0,40}(?:token|secret|password|signature|credential|key)[\w.-]{0,40}=)[^&\s'\"]+",
     re.IGNORECASE,
 )
 _SECRET_VARIABLE = re.compile(r"(^|_)(SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)(_|$)")

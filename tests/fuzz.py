@@ -1,7 +1,7 @@
 """Fuzz whatever reads files: `python -m tests.fuzz --cases 10000 --seed 1` (make test-fuzz).
 
 Any bytes give a clean load or one line, within seconds and within memory; nothing is executed, and what is
-refused leaves the folder as it was. Bytes that fail are put into tests/data/corpus, which every test run reads.
+refused leaves the folder as it was. Bytes that fail go into tests/data/corpus, which every test run reads.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ MOST_GROWTH = 2**30
 """Bytes that the process may grow by in one case."""
 LONGEST_LINE = 2200
 WATCHED = (
-    "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "pickle.find_class",
+    "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen",
+    "socket.connect", "pickle.find_class",
 )  # fmt: skip
 
 

@@ -163,12 +163,7 @@ def doors(made: Path) -> list[Door]:
         Door("images-results", lists, "results/5-6_to_6-7/pathnet.jsonl", images, 6),
         Door("images-config", lists, "config.json", images),
         Door("comparison-config", _comparison(made / "compare"), "config.json", comparison),
-        Door(
-            "progress",
-            _bytes(made / "progress", "progress.json", _PROGRESS),
-            "progress.json",
-            read_progress,
-        ),
+        Door("progress", progress, "progress.json", read_progress),
         Door("lock", _bytes(made / "lock", "lock.json", _LOCK), "lock.json", _read_lock),
         *_data_doors(made),
     ]

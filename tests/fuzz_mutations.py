@@ -16,8 +16,8 @@ import numpy as np
 CANARY = "pathnet_rl_fuzz_canary"
 """A module whose import is an execution; it lies where Python finds modules."""
 ODD_TEXTS: tuple[str, ...] = (
-    "", " ", "../../x", "/etc/passwd", "a\nb", "\x00", "\x1b[2J", "\ud800", "\u202e", "é" * 300, "x" * 100_000,
-    "NaN", "-inf", "1e999", "9" * 5000, "0x10", "１", "[]", "null", f"{CANARY}:Thing", f"{CANARY}:Thing-v0",
+    "", " ", "../../x", "/etc/passwd", "a\nb", "\x00", "\x1b[2J", "\ud800", "\u202e", "é" * 300,
+    "x" * 100_000,    "NaN", "-inf", "1e999", "9" * 5000, "0x10", "\uff11", "[]", "null", f"{CANARY}:Thing", f"{CANARY}:Thing-v0",
     "s3://key:secret@bucket/x", "<script>alert(1)</script>", "'; --",
 )  # fmt: skip
 ODD_VALUES: tuple[Any, ...] = (

@@ -1,4 +1,4 @@
-"""The fuzz in its short form, the corpus of what once failed, and pickles in place of every file that is read.
+"""The fuzz in its short form, what once failed, and pickles in place of every file that is read.
 
 The long form is `make test-fuzz ARGS='--cases 10000 --seed 7'`.
 """
