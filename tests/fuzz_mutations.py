@@ -17,12 +17,14 @@ CANARY = "pathnet_rl_fuzz_canary"
 """A module whose import is an execution; it lies where Python finds modules."""
 ODD_TEXTS: tuple[str, ...] = (
     "", " ", "../../x", "/etc/passwd", "a\nb", "\x00", "\x1b[2J", "\ud800", "\u202e", "é" * 300,
-    "x" * 100_000,    "NaN", "-inf", "1e999", "9" * 5000, "0x10", "\uff11", "[]", "null", f"{CANARY}:Thing", f"{CANARY}:Thing-v0",
+    "x" * 100_000, "NaN", "-inf", "1e999", "9" * 5000, "0x10", "\uff11", "[]", "null",
+    f"{CANARY}:Thing", f"{CANARY}:Thing-v0",
     "s3://key:secret@bucket/x", "<script>alert(1)</script>", "'; --",
 )  # fmt: skip
 ODD_VALUES: tuple[Any, ...] = (
-    None, True, False, -1, 0, 1, 2, 7, 255, 2**31, 2**53 + 1, 2**63, 2**64, 10**30, 10**400, -(10**30), 0.5, -0.0,
-    1e308, 1e-320, float("nan"), float("inf"), float("-inf"), [], {}, [[]], [None], {"": None}, [[[[[0]]]]],
+    None, True, False, -1, 0, 1, 2, 7, 255, 2**31, 2**53 + 1, 2**63, 2**64, 10**30, 10**400, -(10**30), 0.5,
+    -0.0, 1e308, 1e-320, float("nan"), float("inf"), float("-inf"), [], {}, [[]],
+    [None], {"": None}, [[[[[0]]]]],
 )  # fmt: skip
 ODD_NUMBERS = (
     0,

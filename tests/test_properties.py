@@ -184,7 +184,7 @@ NUMBERS = st.sampled_from([-(2**70), -1, 0, 1, 2, 3, 2**31, 2**63, 2**70, 10**30
 @settings(max_examples=max(6, CASES // 20), deadline=None, derandomize=CASES == 200)
 @given(data=st.data())
 def test_any_number_for_a_replay_is_played_or_refused(data: st.DataObject) -> None:
-    fields = {
+    fields: dict[str, Any] = {
         name: data.draw(NUMBERS)
         for name in data.draw(st.sets(st.sampled_from(["task", "episodes", "seed", "most_steps"])))
     }
