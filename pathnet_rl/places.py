@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from pathnet_rl.errors import UserError
-from pathnet_rl.redaction import redacted
+from pathnet_rl.redaction import HIDDEN, redacted
 
 FOLDER_VARIABLE = "PATHNET_RL_FOLDER"
 """The environment variable that is the default of --folder."""
@@ -31,7 +31,7 @@ def _place(place: str) -> str:
     """
     if "\0" in place:
         raise UserError(f"--folder {place!r} is no path: it has a NUL in it")
-    if redacted(place) != place:
+    if redacted(place) != place or HIDDEN in place:
         raise UserError(
             f"--folder {redacted(place)} has credentials in it, which would end up in files and logs; give"
             " them as the store's own settings: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or its file"

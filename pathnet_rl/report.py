@@ -94,6 +94,8 @@ def summarise(
     random_episodes = random_episodes or config.replay.random_episodes
     random = random or RandomPolicy(folder.random_policy)
     tables = read_returns(folder.returns)
+    if not all(np.isfinite(table.returns).all() for table in tables.values()):
+        raise UserError(f"{folder.returns} is damaged: a return is no number")
     summaries: list[TaskSummary] = []
     areas: dict[int, float | None] = {}
     for arm in sorted(results, key=lambda arm: arm is not Arm.INDEPENDENT):
@@ -102,8 +104,6 @@ def summarise(
             table = tables.get((task, arm.value))
             curve = area = mean = None
             if table is not None:
-                if not np.isfinite(table.returns).all():
-                    raise UserError(f"{folder.returns} is damaged: a return is no number")
                 curve = learning_curve(table.agent_steps, table.returns, config.steps_of(task))
                 area, mean = area_under_curve(curve), mean_of_last(table.returns)
             if arm is Arm.INDEPENDENT:

@@ -28,6 +28,12 @@ class _Saved(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
 
+class _Known(BaseModel):
+    """What the program makes an object of: it has no other fields."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
 class _Store(_Saved):
     task: Count
     agent_steps: Count
@@ -36,7 +42,7 @@ class _Store(_Saved):
     frozen: Modules = []
 
 
-class _Factors(_Saved):
+class _Factors(_Known):
     learning_rate: Positive = 1.0
     entropy_cost: Positive = 1.0
 
@@ -67,7 +73,7 @@ class _Hub(_Saved):
     last_returns: list[Number] = []
 
 
-class _Finished(_Saved):
+class _Finished(_Known):
     task: Count
     name: str
     agent_steps: Count
