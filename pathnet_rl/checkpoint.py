@@ -126,6 +126,8 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """
     state = _read_state(path)
     try:
+        if not (path / "block.safetensors").is_file():
+            raise ValueError("there is no ordinary file block.safetensors")
         if DIGEST in state and state[DIGEST] != _digest(path / "block.safetensors"):
             raise ValueError("block.safetensors is not what was saved")
         state.pop(DIGEST, None)

@@ -183,6 +183,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="the number of the first case")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="end after so long")
     parser.add_argument("--most-failures", type=int, default=20)
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
@@ -191,12 +192,15 @@ def main() -> None:
     say = sys.stdout.write
     try:
         for number in range(options.first, options.first + options.cases):
+            if time.monotonic() - began > options.seconds:
+                break
             door, content = fuzz.draw(options.seed, number, every=100)
             fault = fuzz.fault(door, content)
             if fault is not None:
                 failures += 1
                 path = keep(door, content) if len(content) <= 200_000 else "too large to be kept"
                 say(f"case {number} of seed {options.seed}, {door.name}: {fault}\n  {path}\n")
+                sys.stdout.flush()
                 if failures >= options.most_failures:
                     break
     finally:

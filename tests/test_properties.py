@@ -40,11 +40,11 @@ from tests.support import ROOT
 CASES = int(os.environ.get("PATHNET_RL_CASES", "200"))
 KINDS: tuple[type[Settings], ...] = (RunConfig, Experiment, Comparison)
 SAID_OTHERWISE = {
-    "sequences": "sequence", "pairs": "pair", "matrix": "pair", "sweep": "swe", "tasks": "task",
+    "base": "RunConfig permitted", "sequences": "sequence task", "pairs": "pair task", "matrix": "pair task", "sweep": "swe", "tasks": "task",
     "heirs": "share", "builders": "share", "newcomers": "share", "start": "heirs", "arms": "arm",
     "layers": "modules", "seed": "first-seed", "device": "--device", "draws": "draw", "halvings": "halvings",
 }  # fmt: skip
-"""How a line that is about several options names one of them."""
+"""Words of lines that are about an option and do not have its name in them."""
 
 
 def options_of(
@@ -117,7 +117,7 @@ def one_line(error: UserError) -> str:
 
 def named(path: tuple[str, ...], line: str) -> bool:
     name = path[-1]
-    words = {name, name.replace("_", "-"), ".".join(path), SAID_OTHERWISE.get(name, name)}
+    words = {name, name.replace("_", "-"), ".".join(path), *SAID_OTHERWISE.get(name, "").split()}
     return any(word in line for word in words)
 
 
