@@ -40,7 +40,8 @@ from tests.support import ROOT
 CASES = int(os.environ.get("PATHNET_RL_CASES", "200"))
 KINDS: tuple[type[Settings], ...] = (RunConfig, Experiment, Comparison)
 SAID_OTHERWISE = {
-    "base": "RunConfig permitted", "sequences": "sequence task", "pairs": "pair task", "matrix": "pair task", "sweep": "swe", "tasks": "task",
+    "base": "RunConfig permitted", "sequences": "sequence task",
+    "pairs": "pair task", "matrix": "pair task", "sweep": "swe", "tasks": "task",
     "heirs": "share", "builders": "share", "newcomers": "share", "start": "heirs", "arms": "arm",
     "layers": "modules", "seed": "first-seed", "device": "--device", "draws": "draw", "halvings": "halvings",
 }  # fmt: skip
