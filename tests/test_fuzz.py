@@ -53,7 +53,7 @@ def test_a_pickle_in_place_of_any_file_is_not_loaded(fuzz: Fuzz) -> None:
         for content in fuzz.bombs() if door.often else ():
             before = fuzz.counts[door.name, "refused"]
             assert fuzz.fault(door, content) is None, door.name
-            # Who is at work, and how far, is asked again and again: what cannot be read says nothing; and a report
+            # How far a run is, is asked again and again: what cannot be read says nothing. And a report
             # says which runs it leaves out.
             said = fuzz.counts[door.name, "refused"] - before
             assert said == (
