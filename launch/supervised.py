@@ -53,7 +53,7 @@ def run(experiment: Experiment, console: Console) -> None:
         results = folder.everything()
         limit, threshold = experiment.learning.generations, experiment.learning.threshold
         summaries = summarise(results, [control.value for control in CONTROLS], threshold is None)
-        files = write_report(folder.path, results, summaries, limit, threshold)
+        files = write_report(folder.path, results, summaries, limit, threshold, folder.identity)
         folder.upload()
     except UserError as error:
         raise UserError(folder.shown(error)) from error

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.block_files import reserve_file
+from pathnet_rl.block_files import MAGIC, reserve_file
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
 from pathnet_rl.row_locks import RowLocks
 
-MAGIC = 0x5061_7468_4E65_74  # "PathNet"
 LAYOUT_VERSION = 1
 """Of the numbers, also in checkpoints."""
 HEADER_VERSION = 5

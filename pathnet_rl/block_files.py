@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import math
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
 from pathnet_rl.row_locks import in_use
 
+MAGIC = 0x5061_7468_4E65_74  # "PathNet"
 SHARED_MEMORY = Path("/dev/shm")
 NEW_SECONDS = 60.0
 """A block may lie there so long before the process that made it has opened it."""
@@ -53,9 +55,16 @@ def _delete_unused(paths: Iterable[Path], least_age: float = -math.inf) -> None:
     """Delete blocks of more than so many seconds that nobody has open, and what lies beside them."""
     for path in paths:
         with contextlib.suppress(OSError):  # Of others, or gone just now.
-            if time.time() - path.stat().st_mtime > least_age and not in_use(path):
+            age = time.time() - path.stat().st_mtime
+            if age > least_age and _is_block(path) and not in_use(path):
                 for file in (path, path.with_suffix(COURIER_SUFFIX)):
                     file.unlink(missing_ok=True)
+
+
+def _is_block(path: Path) -> bool:
+    """A file begins as blocks do, or as what was reserved for one and never signed."""
+    with path.open("rb") as file:
+        return file.read(8) in (MAGIC.to_bytes(8, sys.byteorder), bytes(8))
 
 
 def block_folder() -> Path:

@@ -2,28 +2,29 @@
 
 A checkpoint is a folder `<parent>/<name>/` with `block.safetensors` and `state.json`. It is written
 under another name, flushed to disk and renamed, so a kill or a full disk leaves the last one intact.
+
+Where a folder lies and what it is called says nothing: people copy, rename and keep. `state.json` says
+whose checkpoint it is, which one, under what name it was saved, and what its numbers' digest is. Only what
+says there that it is ours is believed or deleted.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
-import shutil
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from pathnet_rl.errors import UserError
-from pathnet_rl.reading import read_json
-
-_UNFINISHED = ".unfinished"
-DIGEST = "block_sha256"
-"""In state.json: what block.safetensors is known by. Numbers that a disk has changed look like any others."""
+from pathnet_rl.saved import BLOCK, MARK, RUN, STATE, UNFINISHED, Check, Checkpoint, find, read
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -41,7 +42,7 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         UserError: it cannot be written (no permission, disk full).
     """
-    unfinished = path.with_name(path.name + _UNFINISHED)
+    unfinished = path.with_name(path.name + UNFINISHED)
     try:
         with unfinished.open("wb") as file:
             file.write(data)
@@ -63,59 +64,157 @@ def cannot_write(path: Path, error: OSError) -> UserError:
 
 
 def save(
-    parent: Path, name: str, tensors: dict[str, torch.Tensor], state: dict[str, Any], keep: int
+    parent: Path,
+    name: str,
+    tensors: dict[str, torch.Tensor],
+    state: dict[str, Any],
+    keep: int,
+    run: str | None = None,
 ) -> Path:
-    """Save a checkpoint and delete all but the newest `keep` of the same parent.
+    """Save a checkpoint of a run, and delete all but the newest `keep` that the run saved in that folder.
 
-    Names must sort in the order in which they are saved.
+    One of the same name is superseded. What is not the run's is left alone, and so are copies.
 
     Raises:
         UserError: it cannot be written; earlier checkpoints are as they were.
     """
-    final, unfinished = parent / name, parent / (name + _UNFINISHED)
+    before = _of(parent, run)
+    final, unfinished = _free(parent, name)
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        numbers = safetensors.torch.save(tensors, None if run is None else {RUN: run})
+        mark = {
+            RUN: run,
+            "name": final.name,
+            "number": 1 + max((one.number for one in before), default=0),
+            "digest": hashlib.sha256(numbers).hexdigest(),
+        }
         unfinished.mkdir(parents=True)
-        save_file(tensors, unfinished / "block.safetensors")
-        _flush(unfinished / "block.safetensors")
-        digest = _digest(unfinished / "block.safetensors")
-        write_json(unfinished / "state.json", {**state, DIGEST: digest})
-        if final.exists():  # Saved again at the same agent step: the later one knows more.
-            earlier = parent / f"{name}-earlier{_UNFINISHED}"
-            shutil.rmtree(earlier, ignore_errors=True)
-            final.rename(earlier)
-            unfinished.rename(final)
-            shutil.rmtree(earlier, ignore_errors=True)
-        else:
-            unfinished.rename(final)
-        _flush(parent)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        # First, so that whatever a kill leaves says whose it is.
+        write_json(unfinished / STATE, {MARK: mark, **state})
+        with (unfinished / BLOCK).open("wb") as file:
+            file.write(numbers)
+            file.flush()
+            _flush(file.fileno())
+        unfinished.rename(final)
+        _flush_folder(parent)
+    except (OSError, UserError) as error:
+        _delete(unfinished)
         if isinstance(error, OSError):
             raise cannot_write(final, error) from error
-        raise UserError(f"cannot write {final}: {error}; free space there") from error
-    for old in list_checkpoints(parent)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        raise
+    superseded = re.compile(re.escape(name) + r"(-\d+)?").fullmatch
+    left = [one for one in before if one.original]
+    for one in left:
+        if superseded(str(one.name)):
+            _delete(one.path)
+    left = [one for one in left if not superseded(str(one.name))]
+    for one in left[: max(0, len(left) + 1 - keep)]:
+        _delete(one.path)
+    _delete_unfinished(parent, run)
     return final
 
 
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _free(parent: Path, name: str) -> tuple[Path, Path]:
+    """A folder that is not there yet, and the one to write in first; nobody else's is in the way."""
+    for number in itertools.count(1):
+        final = parent / (name if number == 1 else f"{name}-{number}")
+        unfinished = final.with_name(final.name + UNFINISHED)
+        _delete(unfinished)
+        if not os.path.lexists(final) and not os.path.lexists(unfinished):
+            return final, unfinished
+    raise AssertionError
+
+
+def _delete(path: Path) -> None:
+    """Delete the files of a checkpoint, and its folder unless something else lies in it."""
+    with suppress(OSError):
+        for name in (STATE, f"{STATE}{UNFINISHED}", BLOCK):
+            (path / name).unlink(missing_ok=True)
+        path.rmdir()
+
+
+def _delete_unfinished(parent: Path, run: str | None) -> None:
+    """Delete what kills have left of a run's checkpoints."""
+    for path in parent.glob(f"*{UNFINISHED}"):
+        with suppress(UserError):
+            left = read(path)
+            if left.run == run and f"{left.name}{UNFINISHED}" == path.name:
+                _delete(path)
+
+
+def _flush(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
         # Some file systems cannot do this with a folder, or at all; what was written is there.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EROFS):
             raise
+
+
+def _flush_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _flush(descriptor)
     finally:
         os.close(descriptor)
 
 
 def list_checkpoints(parent: Path) -> list[Path]:
     """Finished checkpoints, oldest first."""
-    if not parent.is_dir():
-        return []
-    return sorted(path for path in parent.iterdir() if path.is_dir() and path.suffix != _UNFINISHED)
+    return [one.path for one in find(parent)[0]]
+
+
+def anything_in(parent: Path) -> bool:
+    """There are checkpoints in a folder, whoever saved them, even if they are damaged."""
+    return any(find(parent))
+
+
+def _of(parent: Path, run: str | None) -> list[Checkpoint]:
+    return [one for one in find(parent)[0] if one.run == run]
+
+
+def newest(
+    parent: Path, run: str | None, makes_sense: Check = dict
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """What a run saved last of what can be read, or None if it has saved nothing.
+
+    Args:
+        makes_sense: of a state; raises ValueError if it does not.
+
+    Raises:
+        UserError: there are only damaged ones.
+    """
+    found, damaged = find(parent)
+    of_run: list[UserError] = []
+    for one in reversed([one for one in found if one.run == run]):
+        try:
+            one.check(makes_sense)
+            return one.numbers(), one.state
+        except UserError as error:
+            of_run.append(error)
+    if of_run or damaged:
+        raise UserError(
+            f"{[*of_run, *damaged][0]}; no other can be read: put one back, or delete {parent} to learn"
+            " it all again"
+        )
+    return None
+
+
+def not_believed(parent: Path, run: str | None, makes_sense: Check = dict) -> list[str]:
+    """A line for each checkpoint that a run does not go on from and does not touch, and why."""
+    found, damaged = find(parent)
+    lines = [
+        f"left alone: {one.path} is a checkpoint of another run" for one in found if one.run != run
+    ]
+    for one in reversed([one for one in found if one.run == run]):
+        try:
+            one.check(makes_sense)
+            one.numbers()
+        except UserError as error:
+            damaged.append(error)
+        else:
+            break
+    return [*lines, *(f"left alone: {error}" for error in damaged)]
 
 
 def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -124,21 +223,8 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     Raises:
         UserError: the checkpoint is damaged.
     """
-    state = _read_state(path)
-    try:
-        if not (path / "block.safetensors").is_file():
-            raise ValueError("there is no ordinary file block.safetensors")
-        if DIGEST in state and state[DIGEST] != _digest(path / "block.safetensors"):
-            raise ValueError("block.safetensors is not what was saved")
-        state.pop(DIGEST, None)
-        return load_file(path / "block.safetensors"), state
-    except (OSError, ValueError, SafetensorError) as error:
-        raise damaged(path, error) from error
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    found = read(path)
+    return found.numbers(), found.state
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -147,23 +233,4 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the checkpoint is damaged.
     """
-    state = _read_state(path)
-    state.pop(DIGEST, None)
-    return state
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    try:
-        state = read_json(path / "state.json")
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from error
-    if not isinstance(state, dict):
-        raise damaged(path, "state.json is no object")
-    return state
-
-
-def damaged(path: Path, reason: Exception | str) -> UserError:
-    """The one line for a checkpoint that cannot be used."""
-    return UserError(
-        f"the checkpoint {path} is damaged ({reason}); delete that folder to go on from the one before"
-    )
+    return read(path).state

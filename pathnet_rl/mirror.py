@@ -20,9 +20,11 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from pathnet_rl.config_file import read_identity
 from pathnet_rl.errors import UserError
 from pathnet_rl.reading import parse_json
 from pathnet_rl.remote import EVENTS, RemoteFolder, finished
+from pathnet_rl.saved import run_of
 
 LOCK = ".lock"
 RENEW_SECONDS = 10.0
@@ -181,8 +183,9 @@ class Mirror:
         """
         self._base.mkdir(mode=0o700, exist_ok=True)
         found = self._base.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-            raise OSError(f"{self._base} is no folder of this user's alone")
+        mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+        if not mine or found.st_mode & 0o022:
+            raise OSError(f"{self._base} is a link, or others may write to it")
 
     def open(self, say: Say) -> None:
         """Keep other processes out, and make the copy what lies at the URL (all but its events).
@@ -203,8 +206,11 @@ class Mirror:
         names = [n for n in self._remote.names() if n != LOCK and not n.startswith(EVENTS)]
         whole = finished(names)
         self._remote.download(whole, self.copy)
-        # What is left of an unfinished checkpoint is deleted at the next upload, as all that is in no copy.
-        self._there = dict.fromkeys(names) | {name: _signature(self.copy / name) for name in whole}
+        # What is left of an unfinished checkpoint of ours is deleted at the next upload, as all that is in no
+        # copy; what others put there is not.
+        here, run = self._files(), read_identity(self.copy)
+        left = [name for name in names if name not in whole and self._saved_by(run, name)]
+        self._there = dict.fromkeys(left) | {name: here[name] for name in whole if name in here}
 
     def upload(self) -> None:
         """Make what lies at the URL what the copy is.
@@ -241,6 +247,11 @@ class Mirror:
         finally:
             if opened and not self._changed(self._files()):
                 shutil.rmtree(self.copy.parent, ignore_errors=True)
+
+    def _saved_by(self, run: str | None, name: str) -> bool:
+        assert self._remote is not None
+        content = self._remote.read(name)
+        return run is not None and content is not None and run_of(content) == run
 
     def _files(self) -> dict[str, tuple[int, int]]:
         """Every file of the copy that is no scratch of this process."""

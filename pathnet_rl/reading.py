@@ -23,7 +23,7 @@ MOST_TABLE_BYTES = 2**34
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """The bytes of an ordinary file, no more than so many."""
     with _opened(path, most) as file:
-        return file.read(most)
+        return file.read()
 
 
 def _opened(path: Path, most: int) -> BinaryIO:

@@ -12,7 +12,10 @@ tensorboard/<arm>/<task>/ events
 from __future__ import annotations
 
 import fcntl
+import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Self, TypeVar
 
@@ -21,38 +24,15 @@ import torch
 from pathnet_rl import checkpoint, saved_state
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import MAY_CHANGE, RunConfig
+from pathnet_rl.config_file import is_new, read_config, read_identity, write_config
 from pathnet_rl.errors import UserError
 from pathnet_rl.links import check_links
 from pathnet_rl.mirror import Mirror, Say
 from pathnet_rl.places import check_outlives_job, in_job, is_url
 from pathnet_rl.provenance import provenance, read_starts
-from pathnet_rl.reading import read_json
 from pathnet_rl.settings import Settings, differences
 
 Kind = TypeVar("Kind", bound=Settings)
-
-
-def _read_config(kind: type[Kind], folder: Path, otherwise: str) -> Kind:
-    """The configuration that lies in a run's folder.
-
-    Raises:
-        UserError: there is none that can be read (says `otherwise` of the folder), or it is another
-            version's.
-    """
-    try:
-        found = read_json(folder / "config.json")
-        if not isinstance(found, dict):
-            raise ValueError(f"it holds {type(found).__name__}, not options")
-    except (OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{folder} {otherwise} ({reason})") from error
-    try:
-        return kind.model_validate(found)
-    except UserError as error:
-        raise UserError(
-            f"{folder / 'config.json'} is not understood by this version of the program ({error}); use the"
-            " version that made it (provenance.json says which)"
-        ) from error
 
 
 class Folder(ABC, Generic[Kind]):
@@ -69,10 +49,24 @@ class Folder(ABC, Generic[Kind]):
         self._mirror = Mirror(f"{folder}/{name}") if is_url(folder) else None
         self.path = Path(folder) / name if self._mirror is None else self._mirror.copy
         self._lock: IO[str] | None = None
+        self._identity: str | None = None
 
     @abstractmethod
     def anything_learned(self) -> bool:
         """Whether something would be lost if the run began anew."""
+
+    @property
+    def identity(self) -> str | None:
+        """What is said in each checkpoint and result of this run, and in no other's.
+
+        None of a run that was made before they had one, and in a folder that has not been begun.
+        """
+        # To look at: whoever has it open may have begun it meanwhile.
+        return read_identity(self.path) if self._lock is None else self._identity
+
+    def not_believed(self) -> list[str]:
+        """A line for whatever lies where the run's own files do and is not used, and why."""
+        return []
 
     @property
     def where(self) -> str:
@@ -124,14 +118,16 @@ class Folder(ABC, Generic[Kind]):
         if self._mirror is not None:
             self._mirror.open(say)
         resumed = self._find()
+        for line in self.not_believed():
+            say(self.shown(line))
         self.upload()
         return resumed
 
     def _find(self) -> bool:
         """What lies in the folder is this run (True), or nothing that would be lost if it began anew."""
-        if all(entry.name == ".lock" for entry in self.path.iterdir()):
+        if is_new(self.path):
             return self._begin()
-        old = _read_config(
+        old, self._identity = read_config(
             type(self.config),
             self.path,
             "is not empty and has no readable config.json: it is half-written or no run; choose another"
@@ -150,13 +146,14 @@ class Folder(ABC, Generic[Kind]):
 
     def _begin(self) -> bool:
         """Write what the run is and where it comes from; there is nothing to resume."""
+        self._identity = uuid.uuid4().hex
         self.write_config()
         checkpoint.write_json(self.path / "provenance.json", [provenance()])
         return False
 
     def write_config(self) -> None:
         """Write what the run is."""
-        checkpoint.write_json(self.path / "config.json", self.config.model_dump(mode="json"))
+        write_config(self.path, self.config, self.identity)
 
     def note_resumption(self) -> None:
         """Add this start to provenance.json.
@@ -206,7 +203,7 @@ class RunFolder(Folder[RunConfig]):
             UserError: there is none.
         """
         check_links(path)
-        config = _read_config(
+        config, _ = read_config(
             RunConfig, path, f"is no run folder: {path / 'config.json'} cannot be read"
         )
         # It may have been moved or renamed since.
@@ -214,7 +211,17 @@ class RunFolder(Folder[RunConfig]):
         return cls(config.model_copy(update=here))
 
     def anything_learned(self) -> bool:
-        return any(self.path.glob("checkpoints/*/*"))
+        # Also if all are damaged, or of another run: there is something to ask about.
+        return any(checkpoint.anything_in(arm) for arm in self.path.glob("checkpoints/*"))
+
+    def not_believed(self) -> list[str]:
+        return [
+            line
+            for arm in self.config.arms
+            for line in checkpoint.not_believed(
+                self.checkpoints(arm), self.identity, self._sense(arm, whole=True)
+            )
+        ]
 
     def checkpoints(self, arm: Arm) -> Path:
         """Where an arm's checkpoints lie."""
@@ -223,35 +230,30 @@ class RunFolder(Folder[RunConfig]):
     def save(
         self, arm: Arm, name: str, tensors: dict[str, torch.Tensor], state: dict[str, Any]
     ) -> Path:
-        """Save an arm's checkpoint; later names must sort after earlier ones."""
+        """Save an arm's checkpoint."""
         keep = self.config.checkpoints_kept
-        saved = checkpoint.save(self.checkpoints(arm), name, tensors, state, keep)
+        saved = checkpoint.save(self.checkpoints(arm), name, tensors, state, keep, self.identity)
         self.upload()
         return saved
 
     def latest(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """An arm's newest checkpoint, or None before the first."""
-        found = checkpoint.list_checkpoints(self.checkpoints(arm))
-        if not found:
-            return None
-        tensors, state = checkpoint.load(found[-1])
-        self._check_state(found[-1], arm, state, whole=True)
-        return tensors, state
+        """An arm's newest checkpoint that can be read, or None before the first.
+
+        Raises:
+            UserError: there are only damaged ones.
+        """
+        return checkpoint.newest(self.checkpoints(arm), self.identity, self._sense(arm, whole=True))
 
     def latest_state(self, arm: Arm) -> dict[str, Any] | None:
-        """What an arm's newest checkpoint says beside its numbers, or None before the first."""
-        found = checkpoint.list_checkpoints(self.checkpoints(arm))
-        if not found:
-            return None
-        state = checkpoint.load_state(found[-1])
-        self._check_state(found[-1], arm, state, whole=False)
-        return state
+        """What that says beside its numbers; enough to report on, if it is not all that a resume needs."""
+        latest = checkpoint.newest(
+            self.checkpoints(arm), self.identity, self._sense(arm, whole=False)
+        )
+        return None if latest is None else latest[1]
 
-    def _check_state(self, path: Path, arm: Arm, state: dict[str, Any], whole: bool) -> None:
-        try:
-            saved_state.check(state, self.config, arm, whole)
-        except ValueError as error:
-            raise checkpoint.damaged(path, error) from error
+    def _sense(self, arm: Arm, whole: bool) -> Callable[[dict[str, Any]], None]:
+        """What finds out whether a checkpoint's state is one of an arm."""
+        return partial(saved_state.check, config=self.config, arm=arm, whole=whole)
 
     def saved(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """An arm's newest checkpoint.

@@ -71,6 +71,7 @@ class _Coordinator(_Saved):
 class _Hub(_Saved):
     returns_bytes: Count
     last_returns: list[Number] = []
+    returns_sha256: str = ""
 
 
 class _Finished(_Known):

@@ -260,7 +260,7 @@ class GridStore(Block):
         """Become what `state` returned.
 
         Raises:
-            UserError: it is of another layout, or damaged; nothing was changed.
+            UserError: it is of another layout; nothing was changed.
         """
         wanted = {"layout_version": LAYOUT_VERSION, "grid": self.grid.describe()}
         for key, value in wanted.items():
@@ -269,20 +269,17 @@ class GridStore(Block):
                     f"the checkpoint is of another layout: {key} is {header.get(key)}, this program and"
                     f" configuration need {value}; use another --name or the configuration it was made with"
                 )
-        for name, mine in (("parameters", self.parameters), ("squares", self.squares)):
-            found = tensors.get(name)
-            fits = found is not None and found.shape == mine.shape and found.dtype == mine.dtype
-            if found is None or not fits or not torch.isfinite(found).all():
-                raise _damaged(f"its {name} are not {len(mine):,} numbers")
-        if (tensors["squares"] < 0.0).any():
-            raise _damaged("mean squared gradients below 0")
+        for name, own in (("parameters", self.parameters), ("squares", self.squares)):
+            saved = tensors.get(name)
+            if saved is None or (saved.shape, saved.dtype) != (own.shape, own.dtype):
+                found = "none" if saved is None else f"{tuple(saved.shape)} of {saved.dtype}"
+                raise UserError(
+                    f"the checkpoint's numbers are another grid's: {name} are {found}, not {len(own):,} of"
+                    f" {own.dtype}; put back those that were saved with it"
+                )
+            if not torch.isfinite(saved).all() or (name == "squares" and (saved < 0.0).any()):
+                raise UserError(f"the checkpoint's {name} are no numbers; go on from one before it")
         self.parameters.copy_(tensors["parameters"])
         self.squares.copy_(tensors["squares"])
         self.set_frozen(tuple(tuple(layer) for layer in header["frozen"]))
         self.set_task(header["task"], header["budget"], header["agent_steps"], header["updates"])
-
-
-def _damaged(what: str) -> UserError:
-    return UserError(
-        f"the checkpoint is damaged ({what}); delete its folder to go on from the one before"
-    )

@@ -51,14 +51,14 @@ def begin_run(runs: Path) -> None:
         run_experiment(config, stop_requested=lambda: True)
 
 
-def latest(runs: Path) -> Path:
+def saved(runs: Path) -> list[Path]:
     folder = RunFolder(RunConfig(name="cartpole", folder=str(runs)))
-    return checkpoint.list_checkpoints(folder.checkpoints(Arm.PATHNET))[-1]
+    return checkpoint.list_checkpoints(folder.checkpoints(Arm.PATHNET))
 
 
 def change_layout(runs: Path) -> None:
     begin_run(runs)
-    path = latest(runs) / "state.json"
+    path = saved(runs)[-1] / "state.json"
     state = json.loads(path.read_text())
     state["store"]["layout_version"] = 99
     path.write_text(json.dumps(state))
@@ -66,13 +66,15 @@ def change_layout(runs: Path) -> None:
 
 def damage(runs: Path) -> None:
     begin_run(runs)
-    path = latest(runs) / "block.safetensors"
-    path.write_bytes(path.read_bytes()[:1000])
+    for path in saved(runs):
+        block = path / "block.safetensors"
+        block.write_bytes(block.read_bytes()[:1000])
 
 
 def empty_state(runs: Path) -> None:
     begin_run(runs)
-    (latest(runs) / "state.json").write_text("{}")
+    for path in saved(runs):
+        (path / "state.json").write_text("{")
 
 
 def leave_half_a_run(runs: Path) -> None:
@@ -110,7 +112,7 @@ CASES = {
     "learning that diverges": Case(
         (*CARTPOLE, "--learning.learning-rate", "1e30"), ("diverged", "--learning.learning-rate")
     ),
-    "a state that says nothing": Case(CARTPOLE, ("damaged", "delete that folder"), empty_state),
+    "a state that says nothing": Case(CARTPOLE, ("damaged", "no other can be read"), empty_state),
     "unwritable folder": Case(CARTPOLE, ("cannot write", "Not a directory"), put_a_file_there),
     "half-written run": Case(CARTPOLE, ("half-written",), leave_half_a_run),
     "half-written configuration": Case(CARTPOLE, ("half-written",), leave_half_a_configuration),
@@ -118,7 +120,7 @@ CASES = {
         (*CARTPOLE, "--seed", "5"), ("seed: was 0, is now 5", "--name"), begin_run
     ),
     "another layout": Case(CARTPOLE, ("another layout", "99"), change_layout),
-    "damaged checkpoint": Case(CARTPOLE, ("damaged", "delete that folder"), damage),
+    "damaged checkpoint": Case(CARTPOLE, ("damaged", "cut", "no other can be read"), damage),
     "no space for the block": Case(CARTPOLE, ("cannot reserve", "free space"), most_bytes=8000),
     "disk full in a new run": Case(
         (*CARTPOLE, "--report-seconds", "0.02"), ("cannot write", "free space"), most_bytes=150_000

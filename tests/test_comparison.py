@@ -11,6 +11,7 @@ import pytest
 
 from launch.compare import compare, plain_line
 from launch.display import terminal
+from pathnet_rl import checkpoint
 from pathnet_rl.arms import Arm
 from pathnet_rl.comparison import experiment
 from pathnet_rl.comparison.experiment import Comparison, ComparisonFolder, Member, MemberFolder
@@ -122,7 +123,9 @@ def test_members_may_be_added_but_what_they_have_in_common_may_not_change(tmp_pa
     first = ComparisonFolder(small_comparison(tmp_path))
     first.open()
     first.close()
-    (tmp_path / "small/CartPole/default/seed-0/checkpoints/pathnet/one").mkdir(parents=True)
+    checkpoint.save(
+        tmp_path / "small/CartPole/default/seed-0/checkpoints/pathnet", "one", {}, {}, 1
+    )
     more = ComparisonFolder(small_comparison(tmp_path, pairs=PAIRS, seeds=9, sweep=SWEEP))
     assert more.open()
     with pytest.raises(UserError, match="another process is working"):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 
 from pathnet_rl.engine import compiler
@@ -78,6 +79,58 @@ def test_a_part_keeps_its_callers_constants_and_its_caller_is_known_again(tmp_pa
     write(tmp_path, "made_up/kernels.py", FILES["made_up/kernels.py"].replace("(1)", "(number)"))
     with pytest.raises(subprocess.CalledProcessError):
         run(tmp_path)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def of_something_else(file: Path) -> None:
+    file.write_text("<html>404</html>")
+
+
+def flipped(file: Path) -> None:
+    """One bit, in the middle: of the machine code, if it is in that file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def answered() -> tuple[int, int]:
+    """What a function computes that is taken from the cache or compiled, and how often it was taken."""
+
+    def one_more(number: int) -> int:
+        return number + 1
+
+    dispatcher = compiler.compiled(one_more)
+    return int(dispatcher(41)), sum(dispatcher.stats.cache_hits.values())
+
+
+def test_a_cache_that_cannot_be_read_is_a_miss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert answered() == (42, 0)
+    for damage in (cut, emptied, of_something_else, flipped, a_folder):
+        for ending in ("nbi", "nbc"):
+            assert answered() == (42, 1), "it is kept"
+            (file,) = tmp_path.rglob(f"*.{ending}")
+            damage(file)
+            assert answered() == (42, 0), (damage, ending)
+            if damage is a_folder:
+                assert answered() == (42, 0), "it cannot be kept"
+                file.rmdir()
+                answered()
+    assert list(tmp_path.rglob("*.tmp.*")) == []
 
 
 def test_a_file_that_imports_relatively_is_refused(tmp_path: Path) -> None:

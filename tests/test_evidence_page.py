@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -186,11 +187,24 @@ def test_the_same_runs_give_the_same_page_and_old_pictures_go(tmp_path: Path) ->
     run = make_run(tmp_path, "a", LEVELS)
     options = Options((run,), tmp_path / "report", random_episodes=2)
     before = report(options).page.read_text()
-    (tmp_path / "report" / "paths_9_pathnet_7.png").touch()
-    (tmp_path / "report" / "mine.png").touch()
+    drawn = next((tmp_path / "report").glob("paths_*.png"))
+    shutil.copy(drawn, tmp_path / "report" / "paths_9_pathnet_7.png")
+    (tmp_path / "report" / "paths_mine.png").touch()
     assert report(options).page.read_text() == before
     assert not (tmp_path / "report" / "paths_9_pathnet_7.png").exists()
-    assert (tmp_path / "report" / "mine.png").exists()
+    assert (tmp_path / "report" / "paths_mine.png").exists()
+
+
+@pytest.mark.parametrize("name", ["report.html", "curves.csv"])
+def test_a_folder_of_somebody_elses_results_is_not_written_to(name: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path, "a", LEVELS)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / name).write_text("<html>coverage</html>")
+    with pytest.raises(UserError, match="choose another --output") as refused:
+        report(Options((run,), tmp_path / "report", random_episodes=2))
+    assert "\n" not in str(refused.value)
+    assert (tmp_path / "report" / name).read_text() == "<html>coverage</html>"
+    assert not list((tmp_path / "report").glob("*.png"))
 
 
 def test_a_report_of_a_real_run(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from launch.presets import SUPERVISED_PRESETS
 from pathnet_rl.arms import Arm
+from pathnet_rl.config_file import read_config
 from pathnet_rl.errors import UserError
 from pathnet_rl.settings import differences
 from pathnet_rl.supervised.config import (
@@ -130,7 +131,7 @@ def test_a_folder_of_before_is_gone_on_with(tmp_path: Path) -> None:
     starts = json.loads((folder.path / "provenance.json").read_text())
     assert [start["started"] for start in starts][:1] == ["2026-11-01T10:00:00+00:00"]
     assert len(starts) == 2
-    assert Experiment.model_validate_json((folder.path / "config.json").read_text()) == more
+    assert read_config(Experiment, folder.path, "") == (more, None)
 
 
 def test_other_results_than_the_options_say_are_refused(tmp_path: Path) -> None:
@@ -156,4 +157,4 @@ def test_a_start_that_came_to_nothing_may_be_made_again_with_other_options(tmp_p
     again = ExperimentFolder(other)
     assert not again.open()
     again.close()
-    assert Experiment.model_validate_json((again.path / "config.json").read_text()) == other
+    assert read_config(Experiment, again.path, "") == (other, again.identity)

@@ -121,8 +121,17 @@ def test_a_compiled_map_is_kept_and_what_cannot_be_read_is_a_miss(
     assert cache.fetch("../a key", str(wanted))
     assert wanted.read_bytes() == compiled.read_bytes()
     (kept,) = (tmp_path / "cache").rglob("*.pk3")
-    kept.write_bytes(compiled.read_bytes()[:-30])
+    whole = compiled.read_bytes()
+    flipped = whole.replace(b"walls", b"halls")
+    for left in (whole[:-30], whole[30:], flipped, b""):
+        kept.write_bytes(left)
+        assert not cache.fetch("../a key", str(wanted))
+    kept.unlink()
+    kept.mkdir()
     assert not cache.fetch("../a key", str(wanted))
+    cache.write("../a key", str(compiled))
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name], "nothing half is left"
+    assert "is not kept" in capfd.readouterr().err
     monkeypatch.setenv("XDG_CACHE_HOME", str(compiled / "no folder"))
     LevelCache().write("another", str(compiled))
     assert "is not kept" in capfd.readouterr().err

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pathnet_rl import checkpoint, mirror, remote
 from pathnet_rl.arms import Arm
@@ -76,7 +77,16 @@ def test_a_run_at_a_url_ends_as_one_in_a_folder(bucket: Bucket, tmp_path: Path) 
     }
     for name in names:
         if name.endswith((".csv", ".safetensors", "state.json")):
-            assert files[name] == (local / name).read_bytes(), name
+            copy = tmp_path / "copy" / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(files[name])
+    assert (tmp_path / "copy" / "returns.csv").read_bytes() == (local / "returns.csv").read_bytes()
+    saved = checkpoint.list_checkpoints(local / "checkpoints" / "pathnet")
+    for path in saved:  # All but whose they are.
+        tensors, state = checkpoint.load(path)
+        copied, said = checkpoint.load(tmp_path / "copy" / path.relative_to(local))
+        assert said == state
+        assert all(torch.equal(copied[key], tensor) for key, tensor in tensors.items())
     assert len([n for n in files if "events.out" in n]) == 2
     assert not RunFolder(config).path.exists(), "the copy is left"
 
@@ -266,11 +276,12 @@ def test_a_damaged_checkpoint_is_named_by_its_url(bucket: Bucket) -> None:
     state = [name for name in bucket.names("damaged") if name.endswith("state.json")][-1]
     bucket.system.pipe_file(f"pathnet/runs/damaged/{state}", b"{")
     folder = RunFolder(config)
-    folder.open()
-    with pytest.raises(UserError) as caught:
-        folder.latest(Arm.PATHNET)
-    assert f"s3://pathnet/runs/damaged/{state.rpartition('/')[0]} is damaged" in folder.shown(
-        caught.value
+    said: list[str] = []
+    folder.open(said.append)
+    (line,) = said
+    assert line.startswith(
+        f"left alone: the checkpoint s3://pathnet/runs/damaged/{state.rpartition('/')[0]} is damaged"
     )
+    assert folder.latest(Arm.PATHNET) is not None, "the one before is taken"
     folder.close()
     assert checkpoint.list_checkpoints(folder.checkpoints(Arm.PATHNET)) == []

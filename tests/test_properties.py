@@ -26,10 +26,10 @@ from launch.picture import Options as PictureOptions
 from launch.picture import draw
 from launch.replay import Options as ReplayOptions
 from launch.replay import replay
-from pathnet_rl import run_folder
 from pathnet_rl.checkpoint import write_json
 from pathnet_rl.comparison.experiment import Comparison
 from pathnet_rl.config import RunConfig
+from pathnet_rl.config_file import read_config
 from pathnet_rl.errors import UserError
 from pathnet_rl.modules import ConvModule, CustomModule, LinearModule
 from pathnet_rl.settings import Settings
@@ -144,7 +144,7 @@ def test_any_value_is_kept_or_refused_by_name(
         assert named(path, one_line(error)), f"{path}: {error}"  # noqa: PT017 - both are answers
         return
     write_json(tmp_path / "config.json", config.model_dump(mode="json"))
-    assert run_folder._read_config(kind, tmp_path, "") == config
+    assert read_config(kind, tmp_path, "")[0] == config
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 

@@ -32,8 +32,7 @@ def refusal(config: RunConfig) -> str:
 def test_a_new_folder_says_what_the_run_is_and_where_it_comes_from(tmp_path: Path) -> None:
     config = tiny_config(tmp_path)
     assert not open_once(config)
-    saved = (tmp_path / "tiny" / "config.json").read_text()
-    assert RunConfig.model_validate_json(saved) == config
+    assert RunFolder.existing(tmp_path / "tiny").config == config
     (start,) = json.loads((tmp_path / "tiny" / "provenance.json").read_text())
     assert start["packages"]["torch"] != "not installed"
     assert {"started", "command", "commit", "python", "host", "cpus"} <= start.keys()
@@ -77,8 +76,7 @@ def test_a_start_that_came_to_nothing_may_be_made_again_with_other_options(tmp_p
     open_once(tiny_config(tmp_path))
     corrected = tiny_config(tmp_path, seed=4)
     assert not open_once(corrected)
-    saved = (tmp_path / "tiny" / "config.json").read_text()
-    assert RunConfig.model_validate_json(saved) == corrected
+    assert RunFolder.existing(tmp_path / "tiny").config == corrected
     assert len(json.loads((tmp_path / "tiny" / "provenance.json").read_text())) == 1
 
 

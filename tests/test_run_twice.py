@@ -165,7 +165,7 @@ def test_each_start_says_where_it_goes_on(story: Story) -> None:
 def test_the_same_numbers_population_and_fitness_are_taken_up(story: Story) -> None:
     """The run as the first kill left it, resumed in this process and looked at."""
     copy = story.first_checkpoint.parent.parent.parent
-    config = RunConfig.model_validate_json((copy / "config.json").read_text()).model_copy(
+    config = RunFolder.existing(copy).config.model_copy(
         update={"folder": str(copy.parent), "name": "copy"}
     )
     tensors, state = checkpoint.load(story.first_checkpoint)

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,10 @@ from pathnet_rl.returns_file import ReturnsFile
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import Report, Telemetry
 from pathnet_rl.tournament import fittest
+from workers.events_file import make_writer
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 PHASES = ("environment", "acting", "learning", "store")
 """What a worker's CPU time goes to."""
@@ -41,11 +45,7 @@ class MetricsHub:
     """
 
     def __init__(self, config: RunConfig, arm: Arm) -> None:
-        # Here: importing it takes seconds, and only the process that owns the writer should pay.
-        from torch.utils.tensorboard import SummaryWriter
-
         threading.excepthook = _leave_to_the_next_call
-        self._make_writer = SummaryWriter
         self._config, self._arm = config, arm
         self._genes = config.of(arm).evolution.hyperparameters if SWITCHES[arm].evolve else ()
         evolution = config.of(arm).evolution
@@ -71,11 +71,7 @@ class MetricsHub:
         self._start_interval(task)
         self._reported = agent_steps or -1
         self._pictured = self._pictures_until(agent_steps) if agent_steps else -1
-        self._writer = self._make_writer(
-            str(self._folder.events(self._arm, task)),
-            purge_step=agent_steps + 1 if agent_steps else 0,
-            flush_secs=5,
-        )
+        self._writer = make_writer(self._folder.events(self._arm, task), agent_steps)
 
     def record(self, telemetry: Telemetry) -> None:
         """Take in what a worker has seen."""

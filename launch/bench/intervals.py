@@ -20,7 +20,9 @@ from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from launch.display import terminal
+from pathnet_rl.arms import Arm
 from pathnet_rl.intervals import mean_interval, ratio_interval
+from pathnet_rl.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,7 @@ def measure(options: Options, setting: float, seed: int) -> tuple[float, float]:
 
 def staleness_of(folder: Path) -> float:
     """The mean of what TensorBoard has of it; 0 on one node."""
-    (events,) = (folder / "tensorboard" / "pathnet").iterdir()
-    reader = EventAccumulator(str(events))
+    reader = EventAccumulator(str(RunFolder.existing(folder).events(Arm.PATHNET, 0)))
     reader.Reload()
     tag = "exchange/staleness"
     if tag not in reader.Tags()["scalars"]:

@@ -16,6 +16,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pathnet_rl import engine
+from pathnet_rl.checkpoint import anything_in
 from pathnet_rl.comparison.sweep import Setting, settings_of, with_values
 from pathnet_rl.config import MAY_CHANGE, RunConfig
 from pathnet_rl.envs.registry import short_name
@@ -248,7 +249,7 @@ class ComparisonFolder(Folder[Comparison]):
         super().__init__(comparison, comparison.base.folder, comparison.base.name)
 
     def anything_learned(self) -> bool:
-        return any(self.path.glob("*/*/seed-*/checkpoints/*/*"))
+        return any(anything_in(arm) for arm in self.path.glob("*/*/seed-*/checkpoints/*"))
 
     def note_resumption(self) -> None:
         """Add this start to provenance.json, and say what the members are now."""

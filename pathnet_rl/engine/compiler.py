@@ -3,7 +3,8 @@
 This file alone uses what numba does not promise to keep, and for three things:
 
 * `numba.core.caching.FunctionCache`, put where a dispatcher has its own: numba's public `cache=True` ends the
-  program on a full disk, and knows a function by the time its file was changed, whatever it is made of.
+  program on a full disk and on a file that is cut, runs machine code that was damaged, and knows a function
+  by the time its file was changed, whatever it is made of.
 * `numba.core.cgutils` (handed on as `cgutils`): loops, variables and tuples in LLVM's language, as numba's
   own intrinsics write them. llvmlite's public builder has blocks and branches only.
 * `numba.config`'s CPU_FEATURES, which has no type.
@@ -14,7 +15,9 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
+import hashlib
 import importlib.util
+import io
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +31,7 @@ import numba.extending
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+DIGEST = hashlib.sha256().digest_size
 cgutils: Any = numba.core.cgutils
 intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
 
@@ -52,8 +56,41 @@ def part(function: Function) -> Function:
     return function
 
 
+class _CacheFiles(numba.core.caching.IndexDataCacheFile):
+    """Numba's files, which end with a digest: what is not as it was written is not there."""
+
+    @contextlib.contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
+        content = io.BytesIO()
+        with super()._open_for_write(filepath) as file:
+            yield content
+            # Beyond the end of what numba reads.
+            file.write(content.getvalue() + hashlib.sha256(content.getvalue()).digest())
+
+    def _load_index(self) -> Any:
+        with contextlib.suppress(OSError):
+            if _is_whole(Path(self._index_path)):
+                return super()._load_index()  # type: ignore[no-untyped-call]
+        return {}
+
+    def _load_data(self, name: str) -> Any:
+        if not _is_whole(Path(self._data_path(name))):  # type: ignore[no-untyped-call]
+            return None
+        return super()._load_data(name)  # type: ignore[no-untyped-call]
+
+
+def _is_whole(file: Path) -> bool:
+    content = file.read_bytes()
+    return hashlib.sha256(content[:-DIGEST]).digest() == content[-DIGEST:]
+
+
 class _Cache(numba.core.caching.FunctionCache):
-    """Numba's, but what cannot be written is compiled again next time: a full disk is no reason to stop."""
+    """Numba's, but what cannot be read is compiled anew, and what cannot be written is so next time."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = _CacheFiles(self._cache_path, self._impl.filename_base, stamp)  # type: ignore[no-untyped-call]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(OSError):
@@ -127,5 +164,5 @@ def compiled(function: Any, *constants: object) -> Any:
     function.__qualname__ = name
     dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
     with contextlib.suppress(RuntimeError):  # No folder can be written: compiled in each process.
-        dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call]
+        dispatcher._cache = _Cache(function)
     return dispatcher

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from pathnet_rl.environment_options import LABYRINTH
@@ -68,14 +69,14 @@ class LevelCache:
     """
 
     def __init__(self) -> None:
-        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        self._folder = Path(home).expanduser() / "pathnet-rl" / "labyrinth"
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+        self._folder = Path(home) / "pathnet-rl" / "labyrinth"
 
     def fetch(self, key: str, pk3_path: str) -> bool:
         """Put the map of a key where the engine wants it; False if there is none. Called by the engine."""
         kept = self._kept(key)
         try:
-            if not zipfile.is_zipfile(kept):
+            if not _is_whole(kept):
                 return False
             shutil.copyfile(kept, pk3_path)
         except OSError:
@@ -84,13 +85,33 @@ class LevelCache:
 
     def write(self, key: str, pk3_path: str) -> None:
         """Keep the map that lies at `pk3_path`. Called by the engine."""
+        partial = None
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+                partial = Path(file.name)
                 file.write(Path(pk3_path).read_bytes())
-            Path(file.name).replace(self._kept(key))
+            partial.replace(self._kept(key))
         except OSError as error:
+            if partial is not None:
+                partial.unlink(missing_ok=True)
             print(f"the map is not kept: {error}", file=sys.stderr)  # noqa: T201 - the engine's log
 
     def _kept(self, key: str) -> Path:
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.pk3"
+
+
+def _is_whole(file: Path) -> bool:
+    """Every map in a file is as it was written."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.testzip() is None
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ):
+        return False

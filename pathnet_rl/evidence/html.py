@@ -23,6 +23,8 @@ class Cell:
     number: bool = True
 
 
+GENERATOR = '<meta name="generator" content="pathnet-rl">'
+"""What tells a page of ours from others."""
 Row = Sequence[Cell | str]
 Block = tuple[str, Sequence[Row]]
 
@@ -32,7 +34,7 @@ def page(title: str, body: Iterable[str]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"{GENERATOR}\n<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n" + "\n".join(body) + "\n</body>\n</html>\n"
     )
 

@@ -6,16 +6,22 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pathnet_rl.checkpoint import write_whole
 from pathnet_rl.errors import UserError
 from pathnet_rl.evidence.chance import measured
+from pathnet_rl.evidence.html import GENERATOR
 from pathnet_rl.evidence.page import Content, write
 from pathnet_rl.evidence.pictures import draw_all
 from pathnet_rl.evidence.replicates import grouped
 from pathnet_rl.evidence.runs import NotIncluded, read_runs
+from pathnet_rl.evidence.style import STYLE
 from pathnet_rl.evidence.summary import Whole, matrices, measure_all, random_means, wholes
-from pathnet_rl.evidence.tables import write_tables
+from pathnet_rl.evidence.tables import make_tables, write_tables
 
-PAGE = "report.html"
+PAGE, POLICY = "report.html", "random_policy.csv"
+MADE_BY = {"Software": "pathnet-rl"}
+"""What a picture says of itself."""
+_MARK = b"Software\0pathnet-rl"
 
 
 @dataclass(frozen=True)
@@ -57,19 +63,22 @@ def write_report(
         raise UserError(f"{folder} is a run's own folder; choose another --output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _clear(folder)
+        _check_page(folder / PAGE)
         keys = [key for group in groups for key in zip(group.tasks, group.rules, strict=True)]
-        returns, silent = measured(keys, folder / "random_policy.csv", random_episodes, imports)
+        returns, silent = measured(keys, folder / POLICY, random_episodes, imports)
         random = random_means(groups, returns)
         measures = measure_all(groups, random)
         total, found = wholes(measures), matrices(measures)
+        tables = make_tables(groups, measures, total, found)
         pictures = draw_all(groups, measures, found)
-        files = ["random_policy.csv", *write_tables(folder, groups, measures, total, found)]
-        for picture in pictures:
-            files.append(f"{picture.file}.png")
-            picture.figure.savefig(folder / files[-1])
+        files = [POLICY, *tables, *(f"{picture.file}.png" for picture in pictures)]
+        _make_room(folder, files)
         content = Content(groups, kept, left_out, measures, total, random, silent, pictures, files)
-        (folder / PAGE).write_text(write(content), encoding="utf-8")
+        # First: it says that the folder is a report's.
+        write_whole(folder / PAGE, write(content).encode())
+        write_tables(folder, tables)
+        for picture in pictures:
+            picture.figure.savefig(folder / f"{picture.file}.png", metadata=MADE_BY)
     except OSError as error:
         raise UserError(
             f"cannot write {folder}: {error.strerror}; choose another --output"
@@ -77,14 +86,31 @@ def write_report(
     return Written(folder / PAGE, files, total, left_out)
 
 
-def _clear(folder: Path) -> None:
-    """Delete the pictures of an earlier report: this one may have fewer."""
-    if (folder / PAGE).exists():
-        for pattern in (
-            "curves_*.png",
-            "curve_matrix_*.png",
-            "paths_*.png",
-            "transfer_matrix_*.png",
-        ):
-            for old in folder.glob(pattern):
+def _check_page(page: Path) -> None:
+    """Refuse to write where the page is another program's."""
+    if page.exists() and not _is_ours(page):
+        raise UserError(f"{page} is no report of this program; choose another --output")
+
+
+def _is_ours(page: Path) -> bool:
+    head = page.read_text(encoding="utf-8", errors="replace")[:1000]
+    # Pages of before said so in their style alone.
+    return GENERATOR in head or STYLE[:100] in head
+
+
+def _make_room(folder: Path, files: Sequence[str]) -> None:
+    """Delete the pictures of an earlier report, since this one may have fewer.
+
+    Raises:
+        UserError: there was none, and files of somebody else's would be overwritten.
+    """
+    if not (folder / PAGE).exists():
+        others = [name for name in files if name != POLICY and (folder / name).exists()]
+        if others:
+            raise UserError(
+                f"{folder} is no report's folder and has {', '.join(others)}; choose another --output"
+            )
+    for old in folder.glob("*.png"):
+        with old.open("rb") as file:
+            if _MARK in file.read(500):
                 old.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,11 +74,24 @@ def read_runs(
 
 
 def _runs_in(path: Path) -> list[Path]:
-    """The run folders below a folder, or itself if there are none."""
-    inside = [
-        config.parent for depth in range(1, 4) for config in path.glob("*/" * depth + "config.json")
-    ]
+    """The runs in a folder: itself, if it is one, else those below that lie in no other; itself if none."""
+    if _is_run(path):
+        return [path]
+    found = {c.parent for depth in range(1, 4) for c in path.glob("*/" * depth + "config.json")}
+    runs = {folder for folder in found if _is_run(folder)}
+    above = {parent for folder in found for parent in folder.parents}
+    # Neither what lies in a run, nor the folder of a comparison, which holds runs.
+    inside = {f for f in found if not runs & set(f.parents) and (f in runs or f not in above)}
     return sorted(inside) or [path]
+
+
+def _is_run(path: Path) -> bool:
+    """A configuration of games lies there, of whichever version."""
+    try:
+        found = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"tasks", "arms", "agent_steps"} <= found.keys()
 
 
 def _read_run(path: Path) -> tuple[list[Record], list[NotIncluded]]:

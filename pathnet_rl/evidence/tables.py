@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +16,17 @@ from pathnet_rl.evidence.summary import Matrix, Whole
 PLACE = ("setting", "tasks", "task", "name", "arm")
 
 
-def write_tables(
-    folder: Path,
+Table = tuple[Sequence[str], Iterable[Sequence[object]]]
+
+
+def make_tables(
     groups: Iterable[Group],
     measures: Sequence[ArmMeasures],
     wholes: Iterable[Whole],
     matrices: Iterable[Matrix],
-) -> list[str]:
-    """Write all tables; their names.
-
-    Raises:
-        OSError: they cannot be written.
-    """
-    tables: dict[str, tuple[Sequence[str], Iterable[Sequence[object]]]] = {
+) -> dict[str, Table]:
+    """All tables, a header and rows, by the names of their files."""
+    return {
         "measures.csv": ((*PLACE, "seed", *DEFINITIONS, "censored", "run"), _seeds(measures)),
         "intervals.csv": (
             (*PLACE, "measure", "seeds", "censored", "value", "low", "high"),
@@ -59,12 +57,19 @@ def write_tables(
             ),
         ),
     }  # fmt: skip
+
+
+def write_tables(folder: Path, tables: Mapping[str, Table]) -> None:
+    """Write tables.
+
+    Raises:
+        OSError: they cannot be written.
+    """
     for name, (header, rows) in tables.items():
         with (folder / name).open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
             writer.writerows(rows)
-    return list(tables)
 
 
 def _place(m: ArmMeasures) -> tuple[object, ...]:

@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from pathnet_rl.checkpoint import cannot_write, write_json
+from pathnet_rl.events import sign, written_by
 from pathnet_rl.supervised.figure import draw
 from pathnet_rl.supervised.records import SeedResult
 from pathnet_rl.supervised.summary import ArmSummary, final_accuracy, padded_curves
+
+TAGS = ("accuracy/mean", "accuracy/low", "accuracy/high", "generations/by_seed")
 
 
 def write_report(
@@ -21,11 +24,13 @@ def write_report(
     summaries: Sequence[ArmSummary],
     limit: int,
     threshold: float | None,
+    run: str | None = None,
 ) -> list[Path]:
     """Write what there is to look at into an experiment's folder; the files.
 
     Args:
         limit: of a task's generations. threshold: the accuracy that ends it, if one does.
+        run: the experiment's identity; what it wrote before into TensorBoard's events is superseded.
 
     Raises:
         UserError: they cannot be written.
@@ -35,7 +40,7 @@ def write_report(
         write_csv(files[0], results)
         write_json(files[1], {"arms": [asdict(summary) for summary in summaries]})
         draw(results, limit, threshold).savefig(files[2])
-        _write_events(folder / "tensorboard", results)
+        _write_events(folder / "tensorboard", results, run)
     except OSError as error:
         raise cannot_write(folder, error) from error
     return [*files, folder / "tensorboard"]
@@ -53,7 +58,7 @@ def write_csv(path: Path, results: Sequence[SeedResult]) -> None:
             rows.writerow([*values, f"{final_accuracy(result):.5f}"])
 
 
-def _write_events(folder: Path, results: Sequence[SeedResult]) -> None:
+def _write_events(folder: Path, results: Sequence[SeedResult], run: str | None) -> None:
     """TensorBoard: mean and middle 80% of the training accuracy against generations, an arm a run."""
     from torch.utils.tensorboard import SummaryWriter
 
@@ -63,11 +68,13 @@ def _write_events(folder: Path, results: Sequence[SeedResult]) -> None:
     for (sequence, arm), mine in groups.items():
         path = folder / sequence.replace(">", "_to_") / arm
         for old in path.glob("events.*"):
-            old.unlink()  # This report says everything that they said.
+            if old.is_file() and written_by(old, run, TAGS):
+                old.unlink()  # This report says everything that it said.
         longest = max(len(result.accuracy) for result in mine)
         curves = padded_curves(mine, longest)
         low, high = np.quantile(curves, (0.1, 0.9), axis=0)
         with SummaryWriter(str(path)) as writer:
+            sign(writer, run)
             for name, values in (("mean", curves.mean(0)), ("low", low), ("high", high)):
                 for generation, value in enumerate(values, 1):
                     writer.add_scalar(f"accuracy/{name}", value, generation)

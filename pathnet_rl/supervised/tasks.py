@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from pathnet_rl.errors import UserError
-from pathnet_rl.supervised.datasets import Bytes, ImageSet
+from pathnet_rl.supervised.datasets import ImageSet
+from pathnet_rl.supervised.image_files import Bytes
 
 PAIR = re.compile(r"^(\d)-(\d)$")
 SETS_OF_TASK = {
