@@ -195,8 +195,10 @@ def _read_policy(path: Path) -> None:
 def _experiment(folder: Path) -> Path:
     experiment = ExperimentFolder(Experiment(folder=str(folder.parent), name=folder.name))
     experiment.open()
+    run = experiment.identity
     experiment.close()
     line = {
+        "run": run,
         "sequence": "5-6>6-7", "arm": "pathnet", "seed": 0, "generations": 3, "censored": False,
         "first_generations": 4, "first_censored": False, "overlap": 2, "accuracy": [0.5, 0.75, 1.0],
     }  # fmt: skip
@@ -232,7 +234,9 @@ def _data_doors(made: Path) -> list[Door]:
     batches = made / "cifar"
     for number in range(1, 6):
         (batches / f"data_batch_{number}.bin").parent.mkdir(exist_ok=True)
-        (batches / f"data_batch_{number}.bin").write_bytes(rows.astype(np.uint8).tobytes())
+        (batches / f"data_batch_{number}.bin").write_bytes(
+            np.roll(rows, number, axis=0).astype(np.uint8).tobytes()
+        )
     matrix, arrays = io.BytesIO(), io.BytesIO()
     content = {"X": colours.transpose(1, 2, 3, 0), "y": labels[:12, None] + 1}
     savemat(matrix, content, do_compression=True)
