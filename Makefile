@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 VIZDOOM := $(VENV)/.set-up-vizdoom
+AUDIT := $(VENV)/.set-up-audit
 CODE := pathnet_rl workers launch tests
 
 PAPER_LEVELS := labyrinth/lt_chasm labyrinth/seekavoid_arena_01 labyrinth/stairway_to_melon
@@ -20,7 +21,7 @@ RUN := $(if $(ADDRESS),$(ON_CLUSTER) launch.submit $(SUBMIT),$(BIN)/python -m)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup atari-transfer cartpole mnist cifar-svhn compare labyrinth-transfer labyrinth-matrix vizdoom-transfer pong \
-  jobs logs stop test test-faults lint format bench scaling tensorboard picture report clean
+  jobs logs stop test test-faults test-fuzz audit lint format bench scaling tensorboard picture report clean
 
 help: ## List the targets
 	@echo "PathNet on A3C. Targets:"
@@ -77,6 +78,15 @@ test: lint ## Lint, check types and run the tests
 test-faults: $(STAMP) ## Kill parts of runs at random moments (ARGS='--kills 100 --seed 1' is the long form)
 	$(BIN)/python -m tests.faults $(ARGS)
 
+test-fuzz: $(STAMP) ## Fuzz every file and option that is read: 10,000 cases each, or ARGS='--cases 500 --seed 3'
+	@status=0; \
+	$(BIN)/python -m tests.fuzz $(ARGS) || status=$$?; \
+	PATHNET_RL_CASES=10000 $(BIN)/python -m pytest --numprocesses auto tests/test_properties.py || status=$$?; \
+	exit $$status
+
+audit: $(AUDIT) ## Look for known vulnerabilities of the tested versions (needs the internet)
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
 lint: $(STAMP) ## Check style, format and types, the image's file and the shell scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -124,4 +134,8 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 
 $(VIZDOOM): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[vizdoom]'
+	@touch $@
+
+$(AUDIT): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[audit]'
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -94,6 +95,8 @@ def main() -> None:
     try:
         if options.action != "list" and not options.job:
             raise UserError("say which job: make jobs lists them, JOB= names one")
+        if not re.fullmatch(r"[\w.-]*", options.job) or options.job.startswith("."):
+            raise UserError(f"{options.job!r} is no job's id; make jobs lists them")
         jobs = Jobs()
         if options.action == "list":
             print_jobs(jobs, console)

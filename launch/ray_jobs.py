@@ -23,6 +23,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
 from pathnet_rl.errors import UserError
+from pathnet_rl.redaction import redacted
 
 ADDRESS_VARIABLE = "RAY_API_SERVER_ADDRESS"
 REACH_SECONDS = 5.0
@@ -56,12 +57,13 @@ class Jobs:
     """
 
     def __init__(self) -> None:
-        self.address = _address()
-        _reach(self.address)
+        address = _address()
+        _reach(address)
+        self.address = redacted(address)
         for talkative in ("dashboard_sdk", "job.sdk"):
             logging.getLogger(f"ray.dashboard.modules.{talkative}").setLevel(logging.ERROR)
         with self._asking():
-            self._client = _Client(self.address)
+            self._client = _Client(address)
 
     def submit(
         self, name: str, command: str, package: Path, variables: Mapping[str, str], driver: Driver

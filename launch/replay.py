@@ -17,12 +17,15 @@ from launch.signals import ends_with_one_line
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import ReplayConfig, RunConfig
 from pathnet_rl.errors import UserError
+from pathnet_rl.foreign_code import check_imports
 from pathnet_rl.grid import build_grid
 from pathnet_rl.remote import at_hand
 from pathnet_rl.replay import greedy_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import TaskResult
+
+MOST_EPISODES = 1000
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Options:
     """What computes; auto is compiled wherever that can do it."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where it computes."""
+    imports: tuple[str, ...] = ()
+    """Python modules that the run's tasks and layers may import, such as my_modules: that runs their code."""
 
 
 def replay(options: Options, console: Console) -> None:
@@ -55,9 +60,12 @@ def replay(options: Options, console: Console) -> None:
     """
     if options.seed < 0 or options.episodes < 1 or options.most_steps < 1:
         raise UserError("--seed must be at least 0, --episodes and --most-steps at least 1")
+    if options.episodes > MOST_EPISODES:
+        raise UserError(f"--episodes is at most {MOST_EPISODES:,}: they are played side by side")
     with at_hand(options.run) as run:
         folder = RunFolder.existing(run)
         config = folder.config
+        check_imports(config, options.imports, options.run)
         tensors, state = folder.saved(options.arm)
     results = {r["finished"]["task"] + 1: TaskResult.from_state(r) for r in state["results"]}
     if options.task not in results:

@@ -32,6 +32,8 @@ class Options:
     """The folder to write; what an earlier report left there is replaced."""
     random_episodes: int = 20
     """Episodes of the random policy on each task; 0 takes published scores, where there are any."""
+    imports: tuple[str, ...] = ()
+    """Python modules that tasks of these runs may import, such as my_tasks: to import is to run code."""
 
 
 def report(options: Options) -> Written:
@@ -52,7 +54,9 @@ def report(options: Options) -> Written:
                 text = text.replace(str(copy), str(place)) if is_url(str(place)) else text
             return text
 
-        return write_report(list(runs.values()), options.output, options.random_episodes, shown)
+        return write_report(
+            list(runs.values()), options.output, options.random_episodes, shown, options.imports
+        )
 
 
 @ends_with_one_line

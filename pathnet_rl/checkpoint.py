@@ -24,7 +24,7 @@ import safetensors.torch
 import torch
 
 from pathnet_rl.errors import UserError
-from pathnet_rl.saved import BLOCK, MARK, RUN, STATE, UNFINISHED, Checkpoint, find, read
+from pathnet_rl.saved import BLOCK, MARK, RUN, STATE, UNFINISHED, Check, Checkpoint, find, read
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -174,12 +174,12 @@ def _of(parent: Path, run: str | None) -> list[Checkpoint]:
 
 
 def newest(
-    parent: Path, run: str | None, keys: frozenset[str] = frozenset()
+    parent: Path, run: str | None, makes_sense: Check = dict
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
     """What a run saved last of what can be read, or None if it has saved nothing.
 
     Args:
-        keys: that a state has at least.
+        makes_sense: of a state; raises ValueError if it does not.
 
     Raises:
         UserError: there are only damaged ones.
@@ -188,7 +188,7 @@ def newest(
     of_run: list[UserError] = []
     for one in reversed([one for one in found if one.run == run]):
         try:
-            one.check(keys)
+            one.check(makes_sense)
             return one.numbers(), one.state
         except UserError as error:
             of_run.append(error)
@@ -200,7 +200,7 @@ def newest(
     return None
 
 
-def not_believed(parent: Path, run: str | None, keys: frozenset[str] = frozenset()) -> list[str]:
+def not_believed(parent: Path, run: str | None, makes_sense: Check = dict) -> list[str]:
     """A line for each checkpoint that a run does not go on from and does not touch, and why."""
     found, damaged = find(parent)
     lines = [
@@ -208,7 +208,7 @@ def not_believed(parent: Path, run: str | None, keys: frozenset[str] = frozenset
     ]
     for one in reversed([one for one in found if one.run == run]):
         try:
-            one.check(keys)
+            one.check(makes_sense)
             one.numbers()
         except UserError as error:
             damaged.append(error)

@@ -16,7 +16,7 @@ from pathnet_rl.hyperparameters import Hyperparameter
 from pathnet_rl.lineages import LineagesConfig
 from pathnet_rl.modules import ATARI_LAYERS, CustomModule, Module, from_text
 from pathnet_rl.places import Place, default_place
-from pathnet_rl.settings import Settings
+from pathnet_rl.settings import MOST, MOST_SEED, Settings
 
 MOST_AGENT_STEPS = 10**15
 Number = TypeVar("Number", int, float)
@@ -41,9 +41,9 @@ class GridConfig(Settings):
     section = "grid"
     layers: tuple[Module, ...] = Field(ATARI_LAYERS, min_length=1)
     """L layers, from the observation up; what one module of each layer is."""
-    modules: int = Field(10, ge=1)
+    modules: int = Field(10, ge=1, le=MOST)
     """M: modules in a layer."""
-    width: int = Field(4, ge=1)
+    width: int = Field(4, ge=1, le=MOST)
     """N: the most modules of a layer that one pathway may use."""
 
     standardise_images: bool = True
@@ -70,11 +70,11 @@ class EvolutionConfig(LineagesConfig):
     """The population and its tournaments."""
 
     section = "evolution"
-    population: int = Field(64, ge=1)
+    population: int = Field(64, ge=1, le=MOST)
     """P: pathways that are evaluated side by side."""
-    episodes: int = Field(4, ge=1)
+    episodes: int = Field(4, ge=1, le=MOST)
     """T: episodes a pathway plays before its fitness is known."""
-    rivals: int = Field(4, ge=1)
+    rivals: int = Field(4, ge=1, le=MOST)
     """B: pathways drawn at random to meet the one just evaluated."""
     mutation_rate: float | None = Field(None, ge=0.0, le=1.0)
     """Probability that a gene mutates; 1/(N L) when not given."""
@@ -88,9 +88,9 @@ class EvolutionConfig(LineagesConfig):
     halvings: tuple[float, ...] = ()
     """Shares of a task's budget at which the worse half of its lineages ends. Until one is left, tournaments
     are held inside a lineage, so that none ends by chance."""
-    finalists: int = Field(0, ge=0)
+    finalists: int = Field(0, ge=0, le=MOST)
     """So many of the fittest pathways play again before one is frozen; 0: none, as in the paper."""
-    final_episodes: int = Field(8, ge=1)
+    final_episodes: int = Field(8, ge=1, le=MOST)
     """Episodes that a finalist plays."""
     hyperparameters: tuple[Hyperparameter, ...] = ()
     """Which of learning_rate and entropy_cost are genes: every pathway of a task's first population draws
@@ -100,7 +100,7 @@ class EvolutionConfig(LineagesConfig):
     duplication_rate: float = Field(0.0, ge=0.0, le=1.0)
     """Probability, for each layer whenever a pathway has played its T episodes, that the layer's best module
     is copied over its worst: module duplication, which the paper has for Labyrinth."""
-    duplication_window: int = Field(20, ge=1)
+    duplication_window: int = Field(20, ge=1, le=MOST)
     """A module is as good as the mean fitness of the genotypes with it that were evaluated last, so many."""
 
     @model_validator(mode="after")
@@ -126,9 +126,9 @@ class LearningConfig(Settings):
     """alpha of the running mean of squared gradients."""
     rmsprop_epsilon: float = Field(0.1, gt=0.0)
     """Added inside the square root."""
-    rollout_steps: int = Field(20, ge=1)
+    rollout_steps: int = Field(20, ge=1, le=MOST)
     """t_max: steps between two updates of one pathway."""
-    environments: int = Field(4, ge=1)
+    environments: int = Field(4, ge=1, le=MOST)
     """E: environments that one pathway acts in at once."""
     discount: float = Field(0.99, ge=0.0, le=1.0)
     value_weight: float = Field(0.5, ge=0.0)
@@ -146,11 +146,11 @@ class ReplayConfig(Settings):
     """Finished tasks are played again, greedily, by the pathway that was best in each."""
 
     section = "replay"
-    episodes: int = Field(4, ge=1)
+    episodes: int = Field(4, ge=1, le=MOST)
     """Episodes, one in each of as many environments."""
-    most_steps: int = Field(5000, ge=1)
+    most_steps: int = Field(5000, ge=1, le=MOST_AGENT_STEPS)
     """Agent steps after which an episode is cut; its return so far counts."""
-    random_episodes: int = Field(20, ge=1)
+    random_episodes: int = Field(20, ge=1, le=MOST)
     """Episodes of a policy that acts at random, in each task, to compare with."""
 
 
@@ -165,9 +165,9 @@ class RunConfig(EnvironmentOptions):
     """Agent steps of each task, or one number for all of them."""
     arms: tuple[Arm, ...] = Field((Arm.PATHNET, Arm.INDEPENDENT), min_length=1)
     """What is run, in this order; speedups are relative to `independent`."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=MOST_SEED)
     """Every random number of the run comes from this."""
-    workers: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, le=MOST)
     """Worker actors; one per CPU when not given. The population is spread over them."""
     exchange_seconds: float = Field(0.05, gt=0.0)
     """Between two exchanges of another node of a cluster with the parameter server, at least; a node with few
@@ -180,7 +180,7 @@ class RunConfig(EnvironmentOptions):
     replay: ReplayConfig = ReplayConfig()
     checkpoint_seconds: float = Field(60.0, gt=0.0)
     """Seconds between two checkpoints."""
-    checkpoints_kept: int = Field(3, ge=1)
+    checkpoints_kept: int = Field(3, ge=1, le=MOST)
     report_seconds: float = Field(10.0, gt=0.0)
     """Seconds between two reports to TensorBoard."""
     folder: Place = Field(default_factory=default_place)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar
 
 from pathnet_rl.checkpoint import write_json
 from pathnet_rl.errors import UserError
+from pathnet_rl.reading import read_json
 from pathnet_rl.settings import Settings
 
 NAME = "config.json"
@@ -31,7 +31,7 @@ def read_config(kind: type[Kind], folder: Path, otherwise: str) -> tuple[Kind, s
             version's or another program's.
     """
     try:
-        found = json.loads((folder / NAME).read_text())
+        found = read_json(folder / NAME)
         if not isinstance(found, dict):
             raise ValueError(f"it holds {type(found).__name__}, not options")
     except (OSError, ValueError) as error:
@@ -54,7 +54,7 @@ def read_config(kind: type[Kind], folder: Path, otherwise: str) -> tuple[Kind, s
 def read_identity(folder: Path) -> str | None:
     """The identity of the run in a folder, if there is one that can be read."""
     try:
-        found = json.loads((folder / NAME).read_text())[_RUN]
+        found = read_json(folder / NAME)[_RUN]
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return found if isinstance(found, str) else None

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, Genotype, no_modules, union
-from pathnet_rl.settings import Settings
+from pathnet_rl.settings import MOST, Settings
 
 Copies = tuple[tuple[tuple[int, int], ...], ...]
 """Per layer, which module is copied over which."""
@@ -44,7 +44,7 @@ class LineagesConfig(Settings):
     """Share that begins with fresh modules beside what the last task was solved with."""
     newcomers: float = Field(1.0, ge=0.0)
     """Share that begins with fresh modules alone."""
-    most_heirs: int = Field(3, ge=1)
+    most_heirs: int = Field(3, ge=1, le=MOST)
     """Of how many finished tasks, the last ones, there are heirs; each is a lineage."""
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from pathnet_rl.config_file import read_identity
 from pathnet_rl.errors import UserError
+from pathnet_rl.reading import parse_json
 from pathnet_rl.remote import EVENTS, RemoteFolder, finished
 from pathnet_rl.saved import run_of
 
@@ -150,7 +151,7 @@ class RemoteLock:
 
 def _read(content: bytes) -> dict[str, object]:
     try:
-        found = json.loads(content)
+        found = parse_json(content)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -182,8 +183,9 @@ class Mirror:
         """
         self._base.mkdir(mode=0o700, exist_ok=True)
         found = self._base.lstat()
-        if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
-            raise OSError(f"{self._base} is a link, or belongs to another user")
+        mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+        if not mine or found.st_mode & 0o022:
+            raise OSError(f"{self._base} is a link, or others may write to it")
 
     def open(self, say: Say) -> None:
         """Keep other processes out, and make the copy what lies at the URL (all but its events).

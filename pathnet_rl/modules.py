@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from pathnet_rl.errors import UserError
-from pathnet_rl.settings import Settings
+from pathnet_rl.settings import MOST, Settings
 
 
 class ConvModule(Settings):
@@ -30,9 +30,9 @@ class ConvModule(Settings):
 
     section = "grid.layers"
     kind: Literal["conv"] = "conv"
-    kernels: int = Field(8, ge=1)
-    size: int = Field(3, ge=1)
-    stride: int = Field(1, ge=1)
+    kernels: int = Field(8, ge=1, le=MOST)
+    size: int = Field(3, ge=1, le=MOST)
+    stride: int = Field(1, ge=1, le=MOST)
 
 
 class LinearModule(Settings):
@@ -40,7 +40,7 @@ class LinearModule(Settings):
 
     section = "grid.layers"
     kind: Literal["linear"] = "linear"
-    units: int = Field(50, ge=1)
+    units: int = Field(50, ge=1, le=MOST)
 
 
 class CustomModule(Settings):

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from pathnet_rl.errors import UserError
+from pathnet_rl.redaction import HIDDEN, redacted
 
 FOLDER_VARIABLE = "PATHNET_RL_FOLDER"
 """The environment variable that is the default of --folder."""
@@ -28,6 +29,13 @@ def _place(place: str) -> str:
     Raises:
         UserError: it is a URL that nothing can be kept at.
     """
+    if "\0" in place:
+        raise UserError(f"--folder {place!r} is no path: it has a NUL in it")
+    if redacted(place) != place or HIDDEN in place:
+        raise UserError(
+            f"--folder {redacted(place)} has credentials in it, which would end up in files and logs; give"
+            " them as the store's own settings: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or its file"
+        )
     if not is_url(place):
         try:
             return os.path.expandvars(Path(place).expanduser())
@@ -58,8 +66,16 @@ Place = Annotated[str, AfterValidator(_place)]
 
 
 def default_place() -> str:
-    """Where run folders are made if nobody says where."""
-    return _place(os.environ.get(FOLDER_VARIABLE) or "runs")
+    """Where run folders are made if nobody says where.
+
+    What is wrong with PATHNET_RL_FOLDER is told by the command that is to use it: defaults are made while
+    modules are imported.
+    """
+    given = os.environ.get(FOLDER_VARIABLE) or "runs"
+    try:
+        return _place(given)
+    except UserError:
+        return redacted(given)
 
 
 def in_job() -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import json
 import platform
 import socket
 import subprocess
@@ -14,6 +13,8 @@ from typing import Any
 
 from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
+from pathnet_rl.reading import read_json
+from pathnet_rl.redaction import redacted
 
 PACKAGES = ("pathnet-rl", "ray", "torch", "numpy", "gymnasium", "ale-py", "tensorboard")
 
@@ -25,12 +26,12 @@ def read_starts(path: Path) -> list[dict[str, Any]]:
         UserError: the file is there and is not a list of starts.
     """
     try:
-        starts = json.loads(path.read_text()) if path.exists() else []
+        starts = read_json(path) if path.exists() else []
     except (OSError, ValueError):
         starts = None
     if isinstance(starts, dict) and "started" in starts:
         return [starts]  # Experiments on images kept their last start alone, and not in a list.
-    if not isinstance(starts, list):
+    if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
         raise UserError(f"{path} is half-written; delete it or choose another --name")
     return starts
 
@@ -45,7 +46,7 @@ def provenance() -> dict[str, Any]:
             versions[package] = "not installed"
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": [redacted(word) for word in sys.argv],
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": versions,

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import fcntl
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathnet_rl.checkpoint import cannot_write, write_whole
 from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.errors import UserError
 from pathnet_rl.first_episodes import first_episodes
+from pathnet_rl.reading import read_table, whole_number
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 
 MOST_STEPS = 27_000
@@ -130,10 +132,11 @@ def _read(path: Path) -> dict[tuple[str, str], list[RandomEpisode]]:
     if not path.exists():
         return known
     try:
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                episode = RandomEpisode(int(row["agent_steps"]), float(row["episode_return"]))
-                known.setdefault((row["task"], row["protocol"]), []).append(episode)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        for task, rules, steps, value in read_table(path, COLUMNS):
+            episode = RandomEpisode(whole_number(steps), float(value))
+            if not math.isfinite(episode.episode_return):
+                raise ValueError("a return is no number")
+            known.setdefault((task, rules), []).append(episode)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); delete it, and it is made anew") from error
     return known

@@ -48,7 +48,14 @@ class RemoteFolder:
         """All files, at any depth; none if the place does not exist."""
         found = self._try("list", lambda: self._files.find(self._root)) or []
         start = f"{self._root}/"
-        return sorted(path.removeprefix(start) for path in found if path.startswith(start))
+        names = sorted(path.removeprefix(start) for path in found if path.startswith(start))
+        for name in names:
+            # An object's key may hold anything; here it becomes a path.
+            if {".", ".."} & set(name.split("/")) or name.startswith("/") or "\0" in name:
+                raise UserError(
+                    f"{self.url} holds an object that no folder can: its name is {name!r}; delete it"
+                )
+        return names
 
     def read(self, name: str, patient: bool = True) -> bytes | None:
         """A file, or None where there is none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,10 +18,11 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.metrics import area_under_curve, learning_curve, mean_of_last, relative_area
 from pathnet_rl.pictures import draw_curves
 from pathnet_rl.random_policy import RandomPolicy
+from pathnet_rl.reading import read_table, whole_number
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import TaskResult
 
-"""Of the random policy on each task that has a control."""
+READ_COLUMNS = ("task", "arm", "agent_steps", "episode_return")
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,10 @@ def read_returns(path: Path) -> dict[tuple[int, str], ReturnsTable]:
     """
     rows: dict[tuple[int, str], list[tuple[int, float]]] = {}
     try:
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                pair = (int(row["agent_steps"]), float(row["episode_return"]))
-                rows.setdefault((int(row["task"]), row["arm"]), []).append(pair)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        for task, arm, steps, value in read_table(path, READ_COLUMNS):
+            pair = (whole_number(steps), float(value))
+            rows.setdefault((whole_number(task), arm), []).append(pair)
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{path} is missing or damaged ({error}); put it back, or choose another --name"
         ) from error
@@ -95,6 +94,8 @@ def summarise(
     random_episodes = random_episodes or config.replay.random_episodes
     random = random or RandomPolicy(folder.random_policy)
     tables = read_returns(folder.returns)
+    if not all(np.isfinite(table.returns).all() for table in tables.values()):
+        raise UserError(f"{folder.returns} is damaged: a return is no number")
     summaries: list[TaskSummary] = []
     areas: dict[int, float | None] = {}
     for arm in sorted(results, key=lambda arm: arm is not Arm.INDEPENDENT):

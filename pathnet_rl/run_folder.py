@@ -14,23 +14,23 @@ from __future__ import annotations
 import fcntl
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 
-from pathnet_rl import checkpoint
+from pathnet_rl import checkpoint, saved_state
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import MAY_CHANGE, RunConfig
 from pathnet_rl.config_file import is_new, read_config, read_identity, write_config
 from pathnet_rl.errors import UserError
+from pathnet_rl.links import check_links
 from pathnet_rl.mirror import Mirror, Say
 from pathnet_rl.places import check_outlives_job, in_job, is_url
 from pathnet_rl.provenance import provenance, read_starts
 from pathnet_rl.settings import Settings, differences
-
-STATE_KEYS = frozenset({"finished", "store", "coordinator", "hub", "results"})
-"""What a checkpoint of a run says, beside its numbers."""
 
 Kind = TypeVar("Kind", bound=Settings)
 
@@ -100,6 +100,7 @@ class Folder(ABC, Generic[Kind]):
             if self._mirror is not None:
                 self._mirror.prepare()
             self.path.mkdir(parents=True, exist_ok=True)
+            check_links(self.path)
             self._lock = (self.path / ".lock").open("w")
         except OSError as error:
             raise checkpoint.cannot_write(self.path, error) from error
@@ -201,6 +202,7 @@ class RunFolder(Folder[RunConfig]):
         Raises:
             UserError: there is none.
         """
+        check_links(path)
         config, _ = read_config(
             RunConfig, path, f"is no run folder: {path / 'config.json'} cannot be read"
         )
@@ -216,7 +218,9 @@ class RunFolder(Folder[RunConfig]):
         return [
             line
             for arm in self.config.arms
-            for line in checkpoint.not_believed(self.checkpoints(arm), self.identity, STATE_KEYS)
+            for line in checkpoint.not_believed(
+                self.checkpoints(arm), self.identity, self._sense(arm, whole=True)
+            )
         ]
 
     def checkpoints(self, arm: Arm) -> Path:
@@ -238,12 +242,18 @@ class RunFolder(Folder[RunConfig]):
         Raises:
             UserError: there are only damaged ones.
         """
-        return checkpoint.newest(self.checkpoints(arm), self.identity, STATE_KEYS)
+        return checkpoint.newest(self.checkpoints(arm), self.identity, self._sense(arm, whole=True))
 
     def latest_state(self, arm: Arm) -> dict[str, Any] | None:
-        """What that says beside its numbers."""
-        latest = self.latest(arm)
+        """What that says beside its numbers; enough to report on, if it is not all that a resume needs."""
+        latest = checkpoint.newest(
+            self.checkpoints(arm), self.identity, self._sense(arm, whole=False)
+        )
         return None if latest is None else latest[1]
+
+    def _sense(self, arm: Arm, whole: bool) -> Callable[[dict[str, Any]], None]:
+        """What finds out whether a checkpoint's state is one of an arm."""
+        return partial(saved_state.check, config=self.config, arm=arm, whole=whole)
 
     def saved(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """An arm's newest checkpoint.

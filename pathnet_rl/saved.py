@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 
 from pathnet_rl.errors import UserError
+from pathnet_rl.reading import parse_json, read_bytes, read_json
 
 UNFINISHED = ".unfinished"
 """Ends the name of what is being written."""
@@ -22,6 +23,9 @@ MARK = "checkpoint"
 RUN = "run"
 LOST = "lost+found"
 """A file system's own folder, at its root."""
+MOST_BLOCK_BYTES = 2**36
+Check = Callable[[dict[str, Any]], object]
+"""Raises ValueError, which says what is wrong with a state."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,16 @@ class Checkpoint:
         """It lies where it was saved: neither a copy nor renamed nor a link."""
         return self.name == self.path.name and not self.path.is_symlink()
 
-    def check(self, keys: frozenset[str]) -> None:
-        """Look for what a state has at least.
+    def check(self, makes_sense: Check) -> None:
+        """See that the state is one that the run can have.
 
         Raises:
-            UserError: it is not there.
+            UserError: it is none.
         """
-        if not self.state.keys() >= keys:
-            lacking = ", ".join(sorted(keys - self.state.keys()))
-            raise _damaged(self.path, f"{STATE} lacks {lacking}")
+        try:
+            makes_sense(self.state)
+        except ValueError as error:
+            raise _damaged(self.path, error) from error
 
     def numbers(self) -> dict[str, torch.Tensor]:
         """What was saved beside the state.
@@ -64,7 +69,7 @@ class Checkpoint:
             UserError: it cannot be read, or is not what was saved.
         """
         try:
-            content = (self.path / BLOCK).read_bytes()
+            content = read_bytes(self.path / BLOCK, MOST_BLOCK_BYTES)
             if self.digest not in (None, hashlib.sha256(content).hexdigest()):
                 raise _damaged(self.path, f"{BLOCK} is cut, changed or another checkpoint's")
             return safetensors.torch.load(content)
@@ -102,8 +107,8 @@ def read(path: Path) -> Checkpoint:
         UserError: it is damaged.
     """
     try:
-        state = json.loads((path / STATE).read_text())
-    except (OSError, ValueError, RecursionError) as error:
+        state = read_json(path / STATE)
+    except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
     if not isinstance(state, dict):
         raise _damaged(path, f"{STATE} is no object")
@@ -125,8 +130,8 @@ def run_of(block: bytes) -> str | None:
     """The identity of the run that saved these numbers, if they say so."""
     try:
         end = 8 + int.from_bytes(block[:8], "little")
-        found = json.loads(block[8:end])["__metadata__"][RUN]
-    except (ValueError, LookupError, TypeError, RecursionError):
+        found = parse_json(block[8:end])["__metadata__"][RUN]
+    except (ValueError, LookupError, TypeError):
         return None
     return found if isinstance(found, str) else None
 

@@ -12,7 +12,13 @@ from pydantic import (
     model_validator,
 )
 
-from pathnet_rl.errors import UserError
+from pathnet_rl.errors import UserError, in_one_line
+
+MOST = 10**6
+"""Of whatever there is one of each of in memory, or is counted in a run: more is a slip of the finger."""
+MOST_SEED = 2**63 - 1
+MOST_QUOTED = 120
+"""Characters of a value that is refused."""
 
 
 class Settings(BaseModel):
@@ -43,7 +49,7 @@ def one_line(error: ValidationError, section: str) -> str:
     for detail in error.errors():
         where = ".".join(str(part) for part in (section, *detail["loc"]) if part != "")
         message = detail["msg"].removeprefix("Value error, ")
-        given = f", got {detail['input']!r}" if detail["loc"] else ""
+        given = f", got {in_one_line(repr(detail['input']), MOST_QUOTED)}" if detail["loc"] else ""
         found.append(f"{where + ': ' if where else ''}{message}{given}")
     return "; ".join(found)
 

@@ -277,6 +277,8 @@ class GridStore(Block):
                     f"the checkpoint's numbers are another grid's: {name} are {found}, not {len(own):,} of"
                     f" {own.dtype}; put back those that were saved with it"
                 )
+            if not torch.isfinite(saved).all() or (name == "squares" and (saved < 0.0).any()):
+                raise UserError(f"the checkpoint's {name} are no numbers; go on from one before it")
         self.parameters.copy_(tensors["parameters"])
         self.squares.copy_(tensors["squares"])
         self.set_frozen(tuple(tuple(layer) for layer in header["frozen"]))

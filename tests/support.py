@@ -24,6 +24,7 @@ from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import TaskResult
+from workers.coordinator import TournamentCoordinator
 from workers.pathway_worker import PathwayWorker
 from workers.serial import SerialCrew
 
@@ -152,6 +153,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def first_state(config: RunConfig) -> dict[str, Any]:
+    """What a checkpoint says of a run that has learned nothing yet."""
+    frozen: list[list[int]] = [[] for _ in config.grid.layers]
+    counts = {"task": 0, "budget": 1, "agent_steps": 0, "updates": 0, "frozen": frozen}
+    return {
+        "finished": False,
+        "store": {**counts, "layout_version": 1, "grid": {}},
+        "coordinator": TournamentCoordinator(config, Arm.PATHNET).state(),
+        "hub": {"returns_bytes": 0, "last_returns": []},
+        "results": [],
+    }
 
 
 def read_rows(returns: Path) -> list[dict[str, str]]:

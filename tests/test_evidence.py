@@ -130,7 +130,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, int]] = {
     ),
     "a torn state": (lambda run: state_of(run).write_text('{"finished": tr'), "is damaged", 1),
     "a state that is no object": (lambda run: state_of(run).write_text("3"), "is damaged", 1),
-    "results of another shape": (without_results, "state.json is damaged", 1),
+    "results of another shape": (without_results, "is damaged (state.json", 1),
     "no checkpoint": (lambda run: state_of(run).parent.rename(run / "away"), "has not begun", 1),
 }  # fmt: skip
 

@@ -16,8 +16,8 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.block_files import NEW_SECONDS, remove_leftovers
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
-from pathnet_rl.run_folder import STATE_KEYS, RunFolder
-from tests.support import small_grid, tiny_config
+from pathnet_rl.run_folder import RunFolder
+from tests.support import first_state, small_grid, tiny_config
 
 
 def numbers(value: float) -> dict[str, torch.Tensor]:
@@ -25,7 +25,7 @@ def numbers(value: float) -> dict[str, torch.Tensor]:
 
 
 def state(step: int) -> dict[str, object]:
-    return {**dict.fromkeys(STATE_KEYS), "step": step}
+    return {**first_state(tiny_config(Path())), "step": step}
 
 
 def begun(config: RunConfig, steps: int = 3) -> RunFolder:

@@ -11,9 +11,9 @@ import torch
 from pathnet_rl.arms import Arm
 from pathnet_rl.checkpoint import save
 from pathnet_rl.mirror import Mirror
-from pathnet_rl.run_folder import STATE_KEYS, RunFolder
+from pathnet_rl.run_folder import RunFolder
 from tests.bucket import Bucket, s3_server
-from tests.support import tiny_config
+from tests.support import first_state, tiny_config
 
 FOREIGN = {
     "notes/why.txt": b"best so far",
@@ -37,7 +37,7 @@ def run_at(bucket: Bucket, steps: range) -> str | None:
     folder = RunFolder(config.model_copy(update={"folder": bucket.url}))
     folder.open()
     for step in steps:
-        state = dict.fromkeys(STATE_KEYS)
+        state = first_state(config)
         folder.save(Arm.PATHNET, f"step-{step}", {"numbers": torch.zeros(3)}, state)
     identity = folder.identity
     folder.close()

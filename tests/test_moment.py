@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from launch import train
 from pathnet_rl import checkpoint
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
@@ -67,7 +68,7 @@ def crew_of_two(config: RunConfig) -> Callable[[Arm], RayCrew]:
 def test_no_episode_is_missing_or_twice_whenever_the_driver_is_killed(tmp_path: Path) -> None:
     moments = random.Random(0)
     arguments = options(tmp_path)
-    folder = RunFolder(tiny_config(tmp_path, name="moment", tasks=(TASK,)))
+    folder = RunFolder(train.read(arguments))
 
     def saved() -> int:
         latest = folder.latest_state(Arm.PATHNET)

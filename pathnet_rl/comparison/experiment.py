@@ -26,7 +26,7 @@ from pathnet_rl.mirror import Say
 from pathnet_rl.places import is_url
 from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.run_folder import Folder, RunFolder
-from pathnet_rl.settings import Settings
+from pathnet_rl.settings import MOST, MOST_SEED, Settings
 from pathnet_rl.transfer import finished_results, tasks_of
 
 PATIENCE = 30.0
@@ -43,20 +43,20 @@ class Comparison(Settings):
     preset's tasks when not given."""
     matrix: tuple[str, ...] = ()
     """Tasks of which every ordered pair is compared, each followed by itself too; instead of pairs."""
-    seeds: int = Field(3, ge=1)
+    seeds: int = Field(3, ge=1, le=MOST)
     """Seeds of each pair in each setting."""
-    first_seed: int = Field(0, ge=0)
+    first_seed: int = Field(0, ge=0, le=MOST_SEED)
     """The first of them; the others follow it."""
     sweep: tuple[str, ...] = ()
     """An option and its values, learning.learning-rate=7e-4,1.5e-3, or a space to draw from,
     learning.learning-rate=loguniform:1e-4:1e-2 (uniform, integers). Every arm gets the same settings."""
-    draws: int | None = Field(None, ge=1)
+    draws: int | None = Field(None, ge=1, le=MOST)
     """Settings drawn at random from the sweep; all combinations of its values when not given."""
-    sweep_seed: int = Field(0, ge=0)
+    sweep_seed: int = Field(0, ge=0, le=MOST_SEED)
     """The settings that are drawn come from this."""
-    random_episodes: int | None = Field(None, ge=1)
+    random_episodes: int | None = Field(None, ge=1, le=MOST)
     """Episodes of a random policy in each game, to compare with; --replay.random-episodes when not given."""
-    processes: int | None = Field(None, ge=1)
+    processes: int | None = Field(None, ge=1, le=MOST)
     """Runs side by side, a CPU each; one per CPU when not given."""
     tune: bool = False
     """Let Ray Tune say when which run is learned, and keep its own tables in runs/<name>/tune."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from pathnet_rl.checkpoint import cannot_write
 from pathnet_rl.comparison.experiment import Member
 from pathnet_rl.crew import Progress
+from pathnet_rl.reading import read_json
 from pathnet_rl.transfer import tasks_of
 
 FILE = "progress.json"
@@ -59,9 +60,9 @@ class ProgressFile:
 def read_progress(folder: Path) -> tuple[int, str]:
     """A member's agent steps and the start that said so; none of either without a readable file."""
     try:
-        said = json.loads((folder / FILE).read_text())
-        return int(said["agent_steps"]), str(said["start"])
-    except (OSError, ValueError, KeyError, TypeError):
+        said = read_json(folder / FILE)
+        return max(0, int(said["agent_steps"])), str(said["start"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return 0, ""
 
 

@@ -41,6 +41,10 @@ def find_level(runfiles: str, level: str) -> str:
     Raises:
         UserError: it has no such level; says the nearest names.
     """
+    if ".." in level.split("/") or level.startswith("/"):
+        raise UserError(
+            f"DeepMind Lab has no level {level!r}: its name leaves the folder of levels"
+        )
     scripts = Path(runfiles) / SCRIPTS
     if not scripts.is_dir():
         return level  # Packed otherwise than is known here: the engine will say.

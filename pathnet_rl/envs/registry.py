@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from functools import partial
 from pathlib import Path
 
@@ -101,7 +102,8 @@ def short_name(name: str) -> str:
     name = name.rpartition(":")[2]
     for family in ("ALE/", *LABYRINTH, VIZDOOM):
         name = name.removeprefix(family)
-    return (name.rpartition("-v")[0] or name).replace("/", "-")
+    # A folder's name, of letters that any file system takes, and no way out of the folder that it is in.
+    return re.sub(r"[^\w.+=-]", "-", name.rpartition("-v")[0] or name).lstrip(".") or "task"
 
 
 def _nearest(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,12 +39,14 @@ def write_report(
     folder: Path,
     random_episodes: int,
     shown: Callable[[str], str] = str,
+    imports: Collection[str] = (),
 ) -> Written:
     """Read the runs and write the report.
 
     Args:
         random_episodes: of the random policy on each task; 0 plays none.
         shown: a text with paths of runs, as people find them.
+        imports: modules that tasks may import, if the random policy plays them.
 
     Raises:
         UserError: none of the runs can be used, or the folder cannot be written.
@@ -63,7 +65,7 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
         _check_page(folder / PAGE)
         keys = [key for group in groups for key in zip(group.tasks, group.rules, strict=True)]
-        returns, silent = measured(keys, folder / POLICY, random_episodes)
+        returns, silent = measured(keys, folder / POLICY, random_episodes, imports)
         random = random_means(groups, returns)
         measures = measure_all(groups, random)
         total, found = wholes(measures), matrices(measures)

@@ -13,20 +13,20 @@ from pathnet_rl.config import GridConfig, check_width
 from pathnet_rl.grid import Grid
 from pathnet_rl.lineages import LineagesConfig
 from pathnet_rl.modules import LinearModule
-from pathnet_rl.settings import Settings
+from pathnet_rl.settings import MOST, Settings
 
 
 class SerialGridConfig(Settings):
     """A grid of linear modules, and the widest pathway through it."""
 
     section = "grid"
-    units: int = Field(20, ge=1)
+    units: int = Field(20, ge=1, le=MOST)
     """Units of a module, which is one linear layer and a ReLU."""
-    depth: int = Field(3, ge=1)
+    depth: int = Field(3, ge=1, le=MOST)
     """L."""
-    modules: int = Field(10, ge=1)
+    modules: int = Field(10, ge=1, le=MOST)
     """M: modules in a layer."""
-    width: int = Field(3, ge=1)
+    width: int = Field(3, ge=1, le=MOST)
     """N: the most modules of a layer that one pathway may use."""
     aggregation: Literal["sum", "mean"] = "sum"
     """How the last layer's modules are put together before the head."""
@@ -51,7 +51,7 @@ class SerialEvolutionConfig(LineagesConfig):
     """
 
     section = "evolution"
-    population: int = Field(64, ge=1)
+    population: int = Field(64, ge=1, le=MOST)
     """P."""
     mutation_rate: float | None = Field(None, ge=0.0, le=1.0)
     """Probability that a gene mutates; 1/(N L) when not given."""
@@ -61,15 +61,15 @@ class SerialLearningConfig(Settings):
     """Stochastic gradient descent, and when a task is over."""
 
     section = "learning"
-    minibatches: int = Field(50, ge=1)
+    minibatches: int = Field(50, ge=1, le=MOST)
     """T: minibatches on which a pathway is trained and judged; two such windows are a generation."""
-    batch: int = Field(16, ge=1)
+    batch: int = Field(16, ge=1, le=MOST)
     """Images in a minibatch."""
     learning_rate: float = Field(0.05, gt=0.0)
     """Of stochastic gradient descent; the best of a sweep for PathNet and both controls alike."""
     threshold: float | None = Field(0.998, gt=0.0, le=1.0)
     """A task ends when a window's training accuracy is at least this; never, if not given."""
-    generations: int = Field(1000, ge=1)
+    generations: int = Field(1000, ge=1, le=MOST)
     """A task ends after so many generations in any case; it is then censored."""
 
 

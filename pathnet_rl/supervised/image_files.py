@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathnet_rl.errors import UserError
+from pathnet_rl.supervised.bounded import check_mat, check_npz, gunzip
 
 Bytes = NDArray[np.uint8]
 EXTRA = "pip install -e '.[images]'"
@@ -36,7 +37,8 @@ def read_npz(path: Path) -> tuple[Bytes, Bytes]:
     Raises:
         UserError: it has others.
     """
-    with np.load(path) as file:
+    check_npz(path)
+    with np.load(path, allow_pickle=False) as file:
         if "train_jpeg" in file:
             return _decode_jpegs(file["train_jpeg"], file["train_offsets"]), file["train_labels"]
         if {"x_train", "y_train"} <= set(file.keys()):
@@ -65,7 +67,11 @@ def _decode_jpegs(stream: Bytes, offsets: NDArray[np.uint32]) -> Bytes:
         raise UserError(f"JPEG images need the package Pillow: {EXTRA}") from error
     return np.stack(
         [
-            np.asarray(Image.open(io.BytesIO(stream[start:stop].tobytes())).convert("RGB"))
+            np.asarray(
+                Image.open(io.BytesIO(stream[start:stop].tobytes()), formats=("JPEG",)).convert(
+                    "RGB"
+                )
+            )
             for start, stop in itertools.pairwise(offsets)
         ]
     )
@@ -104,8 +110,7 @@ def _idx_file(folder: Path, stem: str) -> Path | None:
 
 def _read_idx(file: Path, axes: int) -> Bytes:
     try:
-        content = file.read_bytes()
-        content = gzip.decompress(content) if file.suffix == ".gz" else content
+        content = gunzip(file) if file.suffix == ".gz" else file.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(
             f"{file} is damaged or cut ({error}); get it again, or give it unpacked"
@@ -181,7 +186,8 @@ def read_svhn(given: Path) -> tuple[Bytes, Bytes] | None:
         return None
     from scipy.io import loadmat
 
-    content: dict[str, Any] = loadmat(str(file))
+    check_mat(file, ("X", "y"))
+    content: dict[str, Any] = loadmat(str(file), variable_names=("X", "y"))
     if not {"X", "y"} <= content.keys():
         raise UserError(f"{file} has no X and y: it is not {SVHN_FILE} of the cropped digits")
     labels = whole_numbers(file, content["y"].reshape(-1))
