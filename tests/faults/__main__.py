@@ -116,7 +116,7 @@ class Suite:
         run = means.run
         run.start()
         run.wait(lambda: run.place() is not None, "the run's block")
-        look = Invariants(run.folder)
+        look = Invariants(run.folder, run.cut)
         for kind in kinds:
             run.wait_for_progress()
             time.sleep(means.random.uniform(0.0, 1.5 * CHECKPOINT_SECONDS))

@@ -26,12 +26,14 @@ class Invariants:
     """Of one run, looked at again and again.
 
     Attributes:
+        cut: names of checkpoints that were cut.
         untold, unsent: agent steps that may lack their rows, and rows that may lack their agent steps:
             what was in flight when workers or nodes were killed.
         checkpoints: looked at. lacking: agent steps of the last one that lack their rows.
     """
 
     folder: RunFolder
+    cut: set[str]
     untold: float = 0.0
     unsent: float = 0.0
     checkpoints: int = 0
@@ -42,7 +44,7 @@ class Invariants:
     def look(self) -> None:
         """Check every new checkpoint."""
         for path in checkpoint.list_checkpoints(self.folder.checkpoints(Arm.PATHNET)):
-            if path.name not in self._seen:
+            if path.name not in self._seen | self.cut:
                 self.lacking = self._check(path)
                 self._seen.add(path.name)
                 self.checkpoints += 1

@@ -122,6 +122,7 @@ def _cut(means: Means) -> None:
     _driver(means)
     saved = checkpoint.list_checkpoints(means.run.folder.checkpoints(Arm.PATHNET))
     if len(saved) > 1:
+        means.run.cut.add(saved[-1].name)
         block = saved[-1] / "block.safetensors"
         block.write_bytes(block.read_bytes()[: means.random.randrange(block.stat().st_size)])
 

@@ -60,6 +60,7 @@ class FaultyRun:
         self.path = folder / name
         self.log = folder / f"{name}.log"
         self.clock = 0.0
+        self.cut: set[str] = set()
         self.starts = 0
         self._driver: subprocess.Popen[bytes] | None = None
         self._store: GridStore | None = None
