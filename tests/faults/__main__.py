@@ -141,17 +141,18 @@ class Suite:
         rate = max(1.0, self._rate(run))
         look.untold += kind.telling * rate
         look.unsent += kind.sending * rate
-        before = run.place() or (0, 0)
+        look.look()
+        lacked, before = look.lacking, run.place() or (0, 0)
         kind.do(means)
         began = time.monotonic()
         if kind.ends:
             run.wait(lambda: False, "the command to end")
             look.look()
+            saved = look.folder.latest_state(Arm.PATHNET)
             run.start()
             run.wait(lambda: run.place() is not None, "the run's block")
             run.wait(run.at_work, "workers at work")
             assert run.ended in (None, 0), f"the command ended: {run.said.splitlines()[-3:]}"
-            saved = look.folder.latest_state(Arm.PATHNET)
             assert saved is not None
             if saved["store"]["task"] == before[0]:
                 fault.lost = max(0, before[1] - int(saved["store"]["agent_steps"]))
@@ -160,8 +161,7 @@ class Suite:
             run.wait_for_progress(before)
             fault.seconds = time.monotonic() - began
             assert run.ended in (None, 0), f"the command ended: {run.said.splitlines()[-3:]}"
-            look.look()
-            lacked, looked = look.lacking, look.checkpoints
+            looked = look.checkpoints
             while kind.telling and look.checkpoints == looked and run.ended is None:
                 time.sleep(0.1)
                 look.look()
