@@ -12,15 +12,11 @@ from pathlib import Path
 
 import psutil
 
-from pathnet_rl.arms import Arm
-from pathnet_rl.block_files import blocks_of
-from pathnet_rl.config import RunConfig
-from pathnet_rl.errors import UserError
-from pathnet_rl.grid import build_grid
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore
 from tests.faults.invariants import TASK
 from tests.support import ROOT
+from tests.watching import store_of
 
 CHECKPOINT_SECONDS = 2.0
 PATIENCE = 180.0
@@ -107,17 +103,9 @@ class FaultyRun:
     def place(self) -> Place | None:
         """Where its block says that it is, if it has one already."""
         if self._store is None:
-            with contextlib.suppress(UserError, OSError, ValueError, psutil.Error):
-                config: RunConfig = self.folder.config
-                (block,) = [
-                    b for b in blocks_of(config, Arm.PATHNET) if b.stat().st_mtime > self._since
-                ]
-                self._store = GridStore.open(block, build_grid(config), config.learning)
+            with contextlib.suppress(psutil.Error):
+                self._store = store_of(self.path, psutil.Process(self.driver.pid).create_time())
         return None if self._store is None else (self._store.task, self._store.agent_steps)
-
-    @property
-    def _since(self) -> float:
-        return psutil.Process(self.driver.pid).create_time()
 
     def processes(self, role: str) -> list[psutil.Process]:
         """Those of a role, such as `WorkerActor`, oldest first, in the driver's cluster or this process's."""
