@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +23,7 @@ from rich.table import Table
 from launch.command_line import from_presets
 from launch.display import Screen, clock, terminal
 from launch.presets import PRESETS
-from launch.train import StopSignal
+from launch.signals import StopSignal, ends_with_one_line, status
 from pathnet_rl.comparison.experiment import Comparison, ComparisonFolder, Member, check_tasks
 from pathnet_rl.comparison.progress import Standing, Tally
 from pathnet_rl.comparison.results import Line, Row, lines_of, rows_of, write_results
@@ -99,19 +99,17 @@ def _work(
     """
     stop = StopSignal()
     stop.listen()
-    instructions = Instructions(
-        uuid.uuid4().hex,
-        comparison.path / ".stop",
-        comparison.random_policy_file,
-        comparison.random_episodes,
-    )
+    random = comparison.random_policy_file, comparison.random_episodes
+    instructions = Instructions(uuid.uuid4().hex, comparison.path / ".stop", *random)
     instructions.stop.unlink(missing_ok=True)
     tally = Tally(members, finished, instructions.start)
     done = {member.path for member in finished}
     missing = [member for member in members if member.path not in done]
     failed: dict[str, str] = {}
-    crew = _crew(comparison, missing, instructions)
-    with contextlib.closing(crew), Screen(console) as screen:
+    with (
+        Screen(console) as screen,
+        contextlib.closing(_crew(comparison, missing, instructions, screen.note)) as crew,
+    ):
         for ended in crew:
             for outcome in ended:
                 _note(outcome, screen, tally, failed)
@@ -143,7 +141,10 @@ def _note(outcome: Outcome, screen: Screen, tally: Tally, failed: dict[str, str]
 
 
 def _crew(
-    comparison: Comparison, members: Sequence[Member], instructions: Instructions
+    comparison: Comparison,
+    members: Sequence[Member],
+    instructions: Instructions,
+    say: Callable[[str], None],
 ) -> Generator[list[Outcome]]:
     """Those who learn the members: processes of this machine, the cluster that RAY_ADDRESS names, or Tune."""
     if comparison.tune:
@@ -156,7 +157,7 @@ def _crew(
         return learn_on_cluster(members, instructions, comparison.processes)
     from workers.run_pool import learn_here
 
-    return learn_here(members, instructions, comparison.processes)
+    return learn_here(members, instructions, comparison.processes, say)
 
 
 def _sum_up(
@@ -272,6 +273,7 @@ def place_of(arguments: Sequence[str]) -> tuple[str, str]:
     return comparison.base.folder, comparison.base.name
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.compare PRESET [options]`."""
     console = terminal()
@@ -280,15 +282,16 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:
-        command = shlex.join([*PROGRAM.split(), *sys.argv[1:]])
-        console.print(f"Stopped and saved. To go on: {command}", soft_wrap=True)
+        console.print(f"Stopped and saved. To go on: {_again()}", soft_wrap=True)
         sys.exit(130)
-    except KeyboardInterrupt:
-        command = shlex.join([*PROGRAM.split(), *sys.argv[1:]])
-        console.print(
-            f"Ended at once; to go on from the last checkpoints: {command}", soft_wrap=True
-        )
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        line = f"Ended at once; to go on from the last checkpoints: {_again()}"
+        console.print(line, soft_wrap=True)
+        sys.exit(status(error))
+
+
+def _again() -> str:
+    return shlex.join([*PROGRAM.split(), *sys.argv[1:]])
 
 
 if __name__ == "__main__":

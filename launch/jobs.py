@@ -15,6 +15,7 @@ from rich.console import Console
 from launch.command_line import from_options
 from launch.display import terminal
 from launch.ray_jobs import STOP_SECONDS, Jobs
+from launch.signals import ends_with_one_line, status
 from pathnet_rl.errors import UserError
 
 LOOK_SECONDS = 0.5
@@ -86,6 +87,7 @@ def stop(jobs: Jobs, name: str, console: Console) -> None:
     )
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.jobs list|follow|stop [JOB]`."""
     console = terminal()
@@ -104,9 +106,9 @@ def main() -> None:
             stop(jobs, options.job, console)
     except UserError as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         console.print("\nNo longer looking; the job goes on.")
-        sys.exit(130)
+        sys.exit(status(error))
 
 
 if __name__ == "__main__":

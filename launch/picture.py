@@ -14,6 +14,7 @@ import numpy as np
 import tyro
 
 from launch.command_line import from_options
+from launch.signals import ends_with_one_line
 from pathnet_rl.arms import Arm
 from pathnet_rl.duplication import saved
 from pathnet_rl.envs.registry import short_name
@@ -71,6 +72,7 @@ def draw(options: Options) -> Path:
     return output
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.picture RUN`."""
     options = from_options(Options, "python -m launch.picture", __doc__)

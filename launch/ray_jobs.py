@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 from ray._private.ray_constants import get_runtime_env_default_excludes
@@ -27,6 +28,8 @@ from pathnet_rl.redaction import redacted
 ADDRESS_VARIABLE = "RAY_API_SERVER_ADDRESS"
 REACH_SECONDS = 5.0
 """How long the job server may take to answer the first time."""
+ANSWER_SECONDS = 60.0
+"""How long it may take later on, and how long a job may print nothing until the server is asked after it."""
 STOP_SECONDS = 120
 """How long a stopped run may take to save before ray kills it; ray's own 3 seconds are too few."""
 
@@ -37,6 +40,13 @@ class Driver:
 
     cpus: float = 0.0
     labels: Mapping[str, str] | None = None
+
+
+class _Client(JobSubmissionClient):
+    """Ray's own waits for an answer without end."""
+
+    def _do_request(self, method: str, endpoint: str, **options: Any) -> requests.Response:
+        return super()._do_request(method, endpoint, timeout=ANSWER_SECONDS, **options)
 
 
 class Jobs:
@@ -53,7 +63,7 @@ class Jobs:
         for talkative in ("dashboard_sdk", "job.sdk"):
             logging.getLogger(f"ray.dashboard.modules.{talkative}").setLevel(logging.ERROR)
         with self._asking():
-            self._client = JobSubmissionClient(address)
+            self._client = _Client(address)
 
     def submit(
         self, name: str, command: str, package: Path, variables: Mapping[str, str], driver: Driver
@@ -83,16 +93,24 @@ class Jobs:
         """What a job has printed and what it prints, until it ends."""
         self.status(name)
         lines = self._client.tail_job_logs(name)
+        asked: list[asyncio.Future[str]] = []
 
-        async def following() -> str:
-            return await anext(lines)
+        async def following() -> str | None:
+            """What it prints next; None if it prints nothing for long."""
+            if not asked:
+                asked.append(asyncio.ensure_future(anext(lines)))
+            done, _ = await asyncio.wait(asked, timeout=ANSWER_SECONDS)
+            return asked.pop().result() if done else None
 
         # A runner ends what is under way when Ctrl-C comes, or the caller has heard enough.
         with asyncio.Runner() as runner, contextlib.suppress(StopAsyncIteration):
             while True:
                 with self._asking(name):
                     text = runner.run(following())
-                yield text
+                if text is None:
+                    self.status(name)
+                else:
+                    yield text
 
     def stop(self, name: str) -> bool:
         """Ask a job to save and end; False if it has ended before."""

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from launch.command_line import from_options
 from launch.display import terminal
+from launch.signals import ends_with_one_line
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import ReplayConfig, RunConfig
 from pathnet_rl.errors import UserError
@@ -85,6 +86,7 @@ def replay(options: Options, console: Console) -> None:
     console.print(f"{finished_task.name}: mean {played.mean:,.2f}{cut}")
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.replay runs/laptop --task 1`."""
     options = from_options(Options, "python -m launch.replay", __doc__)

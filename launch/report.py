@@ -15,6 +15,7 @@ import tyro
 
 from launch.command_line import from_options
 from launch.display import terminal
+from launch.signals import ends_with_one_line
 from pathnet_rl.errors import UserError
 from pathnet_rl.evidence.report import Written, write_report
 from pathnet_rl.places import is_url
@@ -58,6 +59,7 @@ def report(options: Options) -> Written:
         )
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.report RUN [RUN ...]`."""
     options = from_options(Options, "python -m launch.report", __doc__)

@@ -19,6 +19,7 @@ from rich.console import Console
 from launch import compare, supervised, train
 from launch.command_line import from_options
 from launch.display import terminal
+from launch.signals import ends_with_one_line
 from pathnet_rl.errors import UserError
 from pathnet_rl.places import FOLDER_VARIABLE, check_outlives_job
 
@@ -93,6 +94,7 @@ def _split(arguments: list[str]) -> tuple[Options, str, list[str]]:
     return options, arguments[at], arguments[at + 1 :]
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.submit [options] launch.train PRESET [options]`."""
     try:

@@ -19,6 +19,7 @@ from rich.table import Table
 from launch.command_line import from_presets, to_go_on
 from launch.display import terminal
 from launch.presets import SUPERVISED_PRESETS
+from launch.signals import ends_with_one_line, status
 from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
 from pathnet_rl.supervised.datasets import DataMissing
@@ -118,7 +119,7 @@ def _work(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     all_seconds, all_generations = 0.0, 0
     with (
-        contextlib.closing(_crew(experiment, jobs)) as finished,
+        contextlib.closing(_crew(experiment, jobs, console)) as finished,
         Progress(*columns, TimeElapsedColumn(), console=console) as progress,
     ):
         bar = progress.add_task("seeds", total=sum(len(job.seeds) for job in jobs))
@@ -138,7 +139,7 @@ def _work(
     )
 
 
-def _crew(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
+def _crew(experiment: Experiment, jobs: Sequence[Job], console: Console) -> Generator[Done]:
     """Those who do the jobs: processes of this machine, or the cluster that RAY_ADDRESS names."""
     if os.environ.get("RAY_ADDRESS"):
         from workers.ray_seeds import do_on_cluster
@@ -146,7 +147,7 @@ def _crew(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
         return do_on_cluster(experiment, jobs)
     from workers.seed_pool import do_here
 
-    return do_here(experiment, jobs)
+    return do_here(experiment, jobs, lambda line: console.print(line, soft_wrap=True))
 
 
 def print_summary(console: Console, summaries: list[ArmSummary]) -> None:
@@ -192,6 +193,7 @@ def place_of(arguments: Sequence[str]) -> tuple[str, str]:
     return experiment.folder, experiment.name
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.supervised mnist|cifar-svhn [options]`."""
     console = terminal()
@@ -199,10 +201,10 @@ def main() -> None:
         run(read(), console)
     except UserError as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         command = to_go_on("launch.supervised")
         console.print(f"Stopped; finished seeds are kept. To go on: {command}", soft_wrap=True)
-        sys.exit(130)
+        sys.exit(status(error))
 
 
 if __name__ == "__main__":

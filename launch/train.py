@@ -6,11 +6,9 @@ The same command goes on with a run that was stopped or killed; a finished run s
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 if not __package__:
     # Executed by its path, as `ray submit` does: its own folder is no place to import from.
@@ -23,6 +21,7 @@ from rich.table import Table
 from launch.command_line import from_presets, to_go_on
 from launch.display import Display, terminal
 from launch.presets import PRESETS
+from launch.signals import StopSignal, ends_with_one_line, status
 from pathnet_rl import engine
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
@@ -34,28 +33,6 @@ from pathnet_rl.report import TaskSummary, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import TaskResult
 from pathnet_rl.transfer import Interrupted, finished_results, run
-
-
-class StopSignal:
-    """The first Ctrl-C (SIGTERM, a closed terminal) asks to save and stop; the second one ends at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def listen(self) -> None:
-        """Take over SIGINT, SIGTERM and SIGHUP."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._handle)
-
-    def leave(self) -> None:
-        """Let them end the program at once again."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(number, signal.default_int_handler)
 
 
 def train(config: RunConfig, console: Console) -> None:
@@ -86,7 +63,7 @@ def train(config: RunConfig, console: Console) -> None:
                 line = f"{name} shows {task.meaning}, and takes {task.actions} actions"
                 console.print(line, soft_wrap=True)
             with Display(console) as display:
-                make_crew = _CrewMaker(config, grid, stop)
+                make_crew = _CrewMaker(config, grid)
                 results = run(config, folder, make_crew, display, lambda: stop.requested)
         else:
             line = f"{folder.where} is finished: nothing is left to do."
@@ -120,8 +97,8 @@ def _finished(config: RunConfig, folder: RunFolder) -> dict[Arm, list[TaskResult
 class _CrewMaker:
     """Makes each arm's crew; starts ray when the first one is wanted."""
 
-    def __init__(self, config: RunConfig, grid: Grid, stop: StopSignal) -> None:
-        self._config, self._grid, self._stop = config, grid, stop
+    def __init__(self, config: RunConfig, grid: Grid) -> None:
+        self._config, self._grid = config, grid
         self._connected = False
 
     def __call__(self, arm: Arm) -> Crew:
@@ -135,7 +112,6 @@ class _CrewMaker:
         if not self._connected:
             connect(self._config)
             self._connected = True
-            self._stop.listen()  # Ray has taken SIGTERM over, to exit at once.
         return RayCrew(self._config, arm, self._grid, self._config.workers)
 
 
@@ -193,6 +169,7 @@ def place_of(arguments: Sequence[str]) -> tuple[str, str]:
     return config.folder, config.name
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.train PRESET [options]`."""
     console = terminal()
@@ -204,6 +181,10 @@ def main() -> None:
         how = "submit the same command again" if in_job() else to_go_on("launch.train")
         console.print(f"Stopped and saved. To go on: {how}", soft_wrap=True)
         sys.exit(130)
+    except KeyboardInterrupt as error:
+        line = f"Ended at once; to go on from the last checkpoint: {to_go_on('launch.train')}"
+        console.print(line, soft_wrap=True)
+        sys.exit(status(error))
 
 
 if __name__ == "__main__":

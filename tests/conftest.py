@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before anything imports ray: ray.init() writes these into the environment and they outlive it.
-os.environ["RAY_AUTH_MODE"] = "disabled"
-os.environ["RAY_AUTH_TOKEN_PATH"] = str(Path(tempfile.gettempdir()) / "pathnet-rl-tests-no-token")
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ.pop("RAY_ADDRESS", None)
-
 import pytest
 import torch
+
+RAY_DEFAULTS = "--ray-defaults" in sys.argv
+"""With this option ray is as its users have it: with a token, and a dashboard."""
+
+# Before anything imports ray: ray.init() writes these into the environment and they outlive it.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ.pop("RAY_ADDRESS", None)
+if RAY_DEFAULTS:
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "240"  # Of a busy machine.
+else:
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(
+        Path(tempfile.gettempdir()) / "pathnet-rl-tests-no-token"
+    )
 
 torch.set_num_threads(1)
 
@@ -23,12 +35,19 @@ torch.set_num_threads(1)
 ALONE = frozenset(
     f"test_{name}.py"
     for name in (
-        "bench", "bench_nodes", "machines", "moment", "nodes", "run_twice_on_ray", "submit",
-        "vizdoom_engines",
+        "bench", "bench_nodes", "machines", "moment", "nodes", "ray_deaths", "ray_here", "run_twice_on_ray",
+        "submit", "vizdoom_engines",
     )
 )  # fmt: skip
 """Files whose tests start ray and take all CPUs, as do those that use the fixture below, or that look at what
 all processes left behind."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make test ARGS=--ray-defaults`: what is switched off for speed elsewhere is on."""
+    parser.addoption(
+        "--ray-defaults", action="store_true", help="run ray with a token and a dashboard"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,7 +72,7 @@ def ray_cluster() -> Iterator[None]:
     ray.init(
         address="local",
         num_cpus=2,
-        include_dashboard=False,
+        include_dashboard=RAY_DEFAULTS,
         log_to_driver=False,
         logging_level=logging.ERROR,
     )

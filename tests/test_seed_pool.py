@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import subprocess
+import sys
 import threading
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pathnet_rl.errors import UserError
 from pathnet_rl.supervised.jobs import do
 from tests.small_experiment import ENDLESS, JOBS, QUICK, small_experiment, write_digits
-from workers.seed_pool import do_here
+from tests.support import ROOT
+from workers.seed_pool import MOST_IN_A_ROW, do_here
 
 
 def wait_until_no_process_is_left() -> None:
@@ -26,27 +31,76 @@ def wait_until_no_process_is_left() -> None:
 def test_a_pool_of_processes_gives_the_same_results_as_this_process(tmp_path: Path) -> None:
     given = small_experiment(write_digits(tmp_path))
     expected = {job: do(given, job).results for job in JOBS}
-    assert {done.job: done.results for done in do_here(given, JOBS)} == expected
+    assert {done.job: done.results for done in do_here(given, JOBS, print)} == expected
 
 
 def test_a_job_that_is_left_does_not_go_on_alone(tmp_path: Path) -> None:
     given = small_experiment(write_digits(tmp_path))
-    with contextlib.closing(do_here(given, [QUICK, ENDLESS, ENDLESS])) as pool:
+    with contextlib.closing(do_here(given, [QUICK, ENDLESS, ENDLESS], print)) as pool:
         assert next(pool).job == QUICK
         assert multiprocessing.active_children()
     wait_until_no_process_is_left()
 
 
-def test_a_process_that_dies_is_one_line(tmp_path: Path) -> None:
-    def kill_one() -> None:
-        while not multiprocessing.active_children():
-            time.sleep(0.05)
-        multiprocessing.active_children()[0].kill()
+class Killer(threading.Thread):
+    """Kills a process of the pool, and another one whenever that has been said."""
 
-    killer = threading.Thread(target=kill_one)
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self._times = times
+
+    def run(self) -> None:
+        former: set[int | None] = set()
+        for deaths in range(self._times):
+            new: list[BaseProcess] = []
+            while len(self.said) < deaths or not new:
+                time.sleep(0.05)
+                there = multiprocessing.active_children()
+                new = [process for process in there if process.pid not in former]
+            former |= {process.pid for process in there}
+            new[0].kill()
+
+
+def test_a_process_that_dies_is_said_and_its_seeds_are_begun_anew(tmp_path: Path) -> None:
+    given = small_experiment(write_digits(tmp_path))
+    killer = Killer(1)
     killer.start()
-    with pytest.raises(UserError, match="the same command goes on, with fewer --processes") as died:
-        next(do_here(small_experiment(write_digits(tmp_path)), [ENDLESS, ENDLESS]))
+    found = {done.job: done.results for done in do_here(given, JOBS, killer.said.append)}
     killer.join()
+    (line,) = killer.said
+    assert line.startswith("a process that learned seeds died")
+    assert found == {job: do(given, job).results for job in JOBS}
+
+
+def test_processes_that_die_again_and_again_are_one_line(tmp_path: Path) -> None:
+    killer = Killer(MOST_IN_A_ROW + 1)
+    killer.start()
+    given = small_experiment(write_digits(tmp_path))
+    with pytest.raises(UserError, match=r"died 4 times .* goes on, with fewer --processes") as died:
+        next(do_here(given, [ENDLESS, ENDLESS], killer.said.append))
+    killer.join()
+    assert len(killer.said) == MOST_IN_A_ROW
     assert "\n" not in str(died.value)
     wait_until_no_process_is_left()
+
+
+def test_nobody_goes_on_without_a_parent(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from tests.small_experiment import *\n"
+        "from workers.seed_pool import do_here\n"
+        "if __name__ == '__main__':\n"
+        "    given = small_experiment(write_digits(Path(sys.argv[1])))\n"
+        "    for done in do_here(given, [QUICK, ENDLESS], print): print(done.job.arm, flush=True)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    assert "pathnet" in parent.stdout.readline()
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert children
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []

@@ -14,13 +14,13 @@ from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.checkpoint import cannot_write
 from pathnet_rl.config import RunConfig
 from pathnet_rl.duplication import Copied
+from pathnet_rl.events import make_writer
 from pathnet_rl.metrics import LAST_EPISODES, mean_of_last
 from pathnet_rl.pictures import draw_grid, pixels
 from pathnet_rl.returns_file import ReturnsFile
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import Report, Telemetry
 from pathnet_rl.tournament import fittest
-from workers.events_file import make_writer
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

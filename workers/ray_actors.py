@@ -18,7 +18,7 @@ from typing import Any, ClassVar, cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pathnet_rl.arms import Arm
@@ -37,8 +37,8 @@ from workers.exchange_server import Address, ExchangeClient, ExchangeServer
 from workers.memory import keep_freed_memory
 from workers.parameter_server import ParameterServer
 from workers.pathway_worker import PathwayWorker
-from workers.ray_cluster import answer
 from workers.ray_metrics import TournamentMetrics
+from workers.ray_waits import answer, reason_of
 
 TELL_SECONDS = 1.0
 """How often a courier tells how exchanges go."""
@@ -57,19 +57,21 @@ def make_actor(
 
 
 class Waiting:
-    """An actor's methods as plain calls that wait for their answer."""
+    """An actor's methods as plain calls that wait for their answer; `who` it is, for people."""
 
-    def __init__(self, actor: ActorHandle[Any]) -> None:
-        self._actor = actor
+    def __init__(self, actor: ActorHandle[Any], who: str) -> None:
+        self._actor, self._who = actor, who
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: object) -> Any:
             try:
-                return answer(getattr(self._actor, name).remote(*arguments))
-            except ActorDiedError as error:
+                return answer(getattr(self._actor, name).remote(*arguments), self._who)
+            except RayTaskError:
+                raise
+            except RayError as error:
                 raise UserError(
-                    f"an actor that holds the run's state died ({name} got no answer);"
-                    " the same command goes on from the last checkpoint"
+                    f"{self._who}, which holds the run's state, died: {reason_of(error)}; the same command"
+                    " goes on from the last checkpoint"
                 ) from error
 
         return call
@@ -142,7 +144,7 @@ class WorkerActor:
             index,
             (),
             GridStore.open(block, grid, config.learning, rmsprop_step(config)),
-            cast("Coordinator", Waiting(ray.get_actor(coordinator))),
+            cast("Coordinator", Waiting(ray.get_actor(coordinator), "the coordinator")),
             self._outbox.append,
         )
 
@@ -234,7 +236,7 @@ class CourierActor:
 
     def __init__(self, config: RunConfig, grid: Grid, block: str, server: str, cpus: int) -> None:
         keep_freed_memory()
-        locate = cast("ServerActor", Waiting(ray.get_actor(server))).address
+        locate = cast("ServerActor", Waiting(ray.get_actor(server), "the server")).address
         self._client = ExchangeClient(locate)
         self._made: Callable[[], Courier] = lambda: Courier(
             config, grid, block_folder() / block, self._client, cpus

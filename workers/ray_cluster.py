@@ -1,35 +1,23 @@
-"""Joining a ray cluster or starting one here, and what comes back from it, with errors in one line."""
+"""Joining a ray cluster or starting one here, with errors in one line."""
 
 from __future__ import annotations
 
 import logging
 import os
 import socket
-from typing import Any
 
+import grpc
 import ray
-from ray.exceptions import RayTaskError
+from ray._private import services
+from ray._private.grpc_utils import init_grpc_channel
 
 from pathnet_rl.config import RunConfig
 from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
+from workers.ray_here import signals_kept, start_here
 
 REACH_SECONDS = 5.0
 """How long the head of a cluster may take to answer."""
-
-
-def answer(reference: ray.ObjectRef[Any] | list[ray.ObjectRef[Any]]) -> Any:
-    """What a remote call returned.
-
-    Raises:
-        UserError: as the call raised it, without ray's traceback around it.
-    """
-    try:
-        return ray.get(reference)
-    except RayTaskError as error:
-        if isinstance(error.cause, UserError):
-            raise error.cause from None
-        raise
 
 
 def connect(config: RunConfig) -> None:
@@ -39,18 +27,11 @@ def connect(config: RunConfig) -> None:
         UserError: there is none, or it has not what the configuration asks for.
     """
     address = os.environ.get("RAY_ADDRESS")
-    if address:
+    if address and address != "local":
         join(address)
     else:
         # More workers than CPUs is the user's choice; ray is told of as many.
-        cpus = max(usable_cpus(), config.workers or 0)
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            log_to_driver=True,
-            logging_level=logging.ERROR,
-        )
+        start_here(max(usable_cpus(), config.workers or 0), log_to_driver=True)
     available = int(ray.cluster_resources().get("CPU", 0))
     if config.device == "cuda" and ray.cluster_resources().get("GPU", 0) == 0:
         raise UserError("the cluster has no GPU for --device cuda; use --device cpu")
@@ -69,7 +50,8 @@ def join(address: str) -> None:
     """
     _reach(address)
     try:
-        ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
+        with signals_kept():
+            ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
         raise UserError(
             f"there is no ray cluster at RAY_ADDRESS={address}: {error}; unset it to use this machine alone"
@@ -82,17 +64,35 @@ def _reach(address: str) -> None:
     Raises:
         UserError: nobody answers at the address, or it is one of ray's client, which maps no block.
     """
-    if address in ("auto", "local"):
-        return
-    host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdigit():
-        raise UserError(
-            f"RAY_ADDRESS={address} is not the host:port of a ray head; set it so (or to auto) on a node"
-            " of the cluster, or unset it to use this machine alone"
-        )
+    if address == "auto":
+        found = services.canonicalize_bootstrap_address(address)
+        if found is None:
+            raise UserError(
+                "there is no ray cluster on this machine for RAY_ADDRESS=auto; unset it to use this machine"
+                " alone"
+            )
+    else:
+        host, _, port = address.rpartition(":")
+        if "://" in address or not host or not port.isdigit():
+            raise UserError(
+                f"RAY_ADDRESS={address} is not the host:port of a ray head; set it so (or to auto) on a node"
+                " of the cluster, or unset it to use this machine alone"
+            )
+        found = f"{services.resolve_ip_for_localhost(host)}:{port}"
+    host, _, port = found.rpartition(":")
+    nobody = f"there is no ray cluster at RAY_ADDRESS={address}"
+    alone = "unset it to use this machine alone"
     try:
         socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
+        raise UserError(f"{nobody}: {error}; {alone}") from error
+    channel = init_grpc_channel(found)
+    try:
+        grpc.channel_ready_future(channel).result(timeout=REACH_SECONDS)
+    except grpc.FutureTimeoutError as error:
         raise UserError(
-            f"there is no ray cluster at RAY_ADDRESS={address}: {error}; unset it to use this machine alone"
+            f"{nobody}: somebody listens there and gave no answer in {REACH_SECONDS:.0f} seconds, so it is no"
+            f" head, or one that hangs; {alone}"
         ) from error
+    finally:
+        channel.close()

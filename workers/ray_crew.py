@@ -37,6 +37,7 @@ from workers.ray_actors import (
 from workers.ray_metrics import RunMetrics
 from workers.ray_nodes import Node, Nodes
 from workers.ray_staff import Heard, Staff
+from workers.ray_waits import Patience, Silent, about_cpus, reason_of
 from workers.restarts import Restarts
 from workers.shares import Shares, spread
 
@@ -66,8 +67,9 @@ class RayCrew:
         self._nodes = Nodes(config, grid, self._block, self._server_name)
         self._roles: dict[str, ActorHandle[Any]] = {}
         coordinator = self._role("coordinator", CoordinatorActor, {}, *mapped)
-        self.coordinator = cast("crew.Coordinator", Waiting(coordinator))
+        self.coordinator = cast("crew.Coordinator", Waiting(coordinator, "the coordinator"))
         self._staff = Staff()
+        self._patience = Patience(lambda: about_cpus(self._staff.expected_back))
         self._shares = Shares(config.evolution.population)
         self._orders = self._holds = 0
         self._failure: UserError | None = None
@@ -119,9 +121,10 @@ class RayCrew:
         until = time.monotonic() + seconds
         try:
             while (late := self._staff.not_at_rest(self._holds)) and time.monotonic() < until:
-                if time.monotonic() - self._looked >= LOOK_SECONDS:
-                    self._look()
                 try:
+                    # A head that is silent would be waited for until ray ends this process.
+                    if self._failure is None and time.monotonic() - self._looked >= LOOK_SECONDS:
+                        self._look()
                     self._hear(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
                 except UserError as error:  # One worker less, and the others' moment all the same.
                     self._failure = error
@@ -159,7 +162,12 @@ class RayCrew:
     def _look(self) -> None:
         """See which nodes have left and which have come, and have as many workers as there is room for."""
         self._looked = time.monotonic()
-        for node in self._nodes.look():
+        try:
+            gone = self._nodes.look()
+        except Silent as error:
+            self._failure = error
+            raise
+        for node in gone:
             self._lose(node)
         nodes = list(self._nodes)
         missing = self._most - sum(len(node.workers) for node in nodes)
@@ -186,6 +194,8 @@ class RayCrew:
 
     def _lose(self, node: Node) -> None:
         """A node is gone: others get what its workers had."""
+        if node is self._nodes.home:
+            raise UserError("ray's own process on this machine died (its raylet), and its workers")
         if not node.workers:
             return
         changed: set[int] = set()
@@ -199,21 +209,14 @@ class RayCrew:
 
     def _note_arrival(self, node: Node) -> None:
         if not all(number in self._staff for number in node.workers):
-            count = len(node.workers)
-            self._notes.append(
-                f"a node has come: {node.address}, with {count} worker{'s' if count > 1 else ''}"
-            )
+            self._notes.append(node.arrival)
 
     # Workers ---------------------------------------------------------------------------------------
 
     def _employ(self, node: Node) -> None:
         """Greet a node's workers that are not at work; those that are new are made first."""
         gpus = ray.cluster_resources().get("GPU", 0) if self._config.device == "cuda" else 0
-        options = {
-            "num_cpus": 1,
-            "num_gpus": min(1.0, gpus / self._most),
-            "max_restarts": -1,
-        }
+        options = {"num_cpus": 1, "num_gpus": min(1.0, gpus / self._most), "max_restarts": -1}
         coordinator = f"{self._block.stem}-coordinator"
         for number in sorted(node.workers):
             if number not in self._staff:
@@ -241,6 +244,8 @@ class RayCrew:
         if not pending:
             time.sleep(seconds)
             return
+        staff = self._staff
+        self._notes += self._patience.look(staff.expected_back > 0 and not staff.at_work)
         ready, _ = ray.wait(pending, num_returns=1, timeout=seconds)
         for reference in ready:
             if reference in of_workers:
@@ -255,6 +260,7 @@ class RayCrew:
         """A worker answered the greeting, told something, came to the end of the task, or died on the way."""
         if heard.telemetry is not None:
             self.hub.record(heard.telemetry)
+            self._restarts.worked(heard.worker)
             task = self._config.tasks[heard.telemetry.task]
             self._metrics.worked(self._address_of(heard.worker), task, heard.telemetry)
         if heard.anew:
@@ -268,11 +274,12 @@ class RayCrew:
 
     def _not_there(self, number: int, error: RayError) -> None:
         """A worker does not answer: its node is gone, or ray starts it again."""
+        self._restarts.died(reason_of(error))
         self._look()
         if number not in self._staff or self._done:
             return
         if isinstance(error, ActorDiedError) and number not in self._staff.processes:
-            raise UserError(f"a worker cannot be started: {error}") from error
+            raise UserError(f"a worker cannot be started: {reason_of(error)}") from error
         time.sleep(GREETING_SECONDS)
         self._staff.greet(number)
 
@@ -284,4 +291,4 @@ class RayCrew:
         address = self._address_of(number)
         self._metrics.restarted(address, self._config.tasks[self.store.task])
         self._notes.append(f"worker {number} on {address} died and was started again")
-        self._restarts.note(self.store.agent_steps)
+        self._restarts.note(number, self.store.agent_steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,14 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
 from pathnet_rl.telemetry import Exchanges
 from workers.ray_actors import CourierActor, make_actor
-from workers.ray_cluster import answer
+from workers.ray_waits import Silent, answer, ask_head
+
+_logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 5.0
 """How long couriers may take to clear up."""
+END_SECONDS = 60.0
+"""How long they may take to tell what their node did last; then its node counts as lost."""
 
 
 @dataclass
@@ -43,10 +48,17 @@ class Node:
     ready: bool = False
     workers: set[int] = field(default_factory=set)
 
+    @property
+    def arrival(self) -> str:
+        """Said of it when it has come."""
+        count = len(self.workers)
+        workers = f"{count} worker{'s' if count > 1 else ''}"
+        return f"a node has come: {self.address}, with {workers}"
+
 
 def _alive() -> dict[str, dict[str, Any]]:
     """Ray's descriptions of the nodes that are there, by identity."""
-    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+    return {node["NodeID"]: node for node in ask_head(ray.nodes) if node["Alive"]}
 
 
 class Nodes:
@@ -167,7 +179,11 @@ class Nodes:
         for node, reference in ending:
             # What a node that is gone had not told is lost.
             with contextlib.suppress(RayError):
-                self._count(node, answer(reference))
+                try:
+                    said = answer(reference, f"the courier on {node.address}", END_SECONDS)
+                    self._count(node, said)
+                except Silent:
+                    _logger.warning("node %s is silent; what it did last is lost", node.address)
         self._telling = {}
 
     def _count(self, node: Node, exchanges: Exchanges) -> None:

@@ -8,15 +8,13 @@ import socket
 from collections.abc import Generator, Sequence
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from pathnet_rl.comparison.experiment import Member
 from workers.one_run import Instructions, Outcome, learn
-from workers.ray_cluster import answer, join
+from workers.ray_cluster import join
 from workers.ray_tasks import as_they_end
-
-SECONDS = 1.0
-"""Between two looks, if nobody ends in between."""
+from workers.ray_waits import answer, reason_of
 
 
 def learn_on_cluster(
@@ -31,7 +29,7 @@ def learn_on_cluster(
     if joined:
         join(os.environ["RAY_ADDRESS"])
     calls = [(member, instructions) for member in members]
-    with contextlib.closing(as_they_end(_learn_on_node, calls, side_by_side, SECONDS)) as tasks:
+    with contextlib.closing(as_they_end(_learn_on_node, calls, side_by_side)) as tasks:
         try:
             for ended in tasks:
                 yield [_outcome(members[number], reference) for number, reference in ended]
@@ -45,7 +43,8 @@ def _outcome(member: Member, reference: ray.ObjectRef[Outcome]) -> Outcome:
         outcome: Outcome = answer(reference)
     except RayError as error:  # Its node is gone, or something went wrong that nobody foresaw.
         said = [line for line in str(error).splitlines() if line.strip()]
-        return Outcome(member, error=said[-1].strip() if said else type(error).__name__)
+        last = said[-1].strip() if isinstance(error, RayTaskError) and said else reason_of(error)
+        return Outcome(member, error=last)
     return outcome
 
 

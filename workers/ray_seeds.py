@@ -17,8 +17,9 @@ from ray.exceptions import RayError, RayTaskError
 from pathnet_rl.errors import UserError
 from pathnet_rl.supervised.experiment import Experiment
 from pathnet_rl.supervised.jobs import Done, Job, do
-from workers.ray_cluster import answer, join
+from workers.ray_cluster import join
 from workers.ray_tasks import as_they_end
+from workers.ray_waits import answer, reason_of
 
 
 def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
@@ -43,9 +44,8 @@ def do_on_cluster(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done
     except RayTaskError:
         raise  # What went wrong in a job, and nobody foresaw.
     except RayError as error:
-        reason = str(error).partition("\n")[0]
         raise UserError(
-            f"ray gave up a job ({reason}); finished seeds are kept, and the same command goes on"
+            f"ray gave up a job ({reason_of(error)}); finished seeds are kept, and the same command goes on"
         ) from error
 
 

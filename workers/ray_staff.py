@@ -12,7 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from pathnet_rl.telemetry import Telemetry
 from workers.ray_actors import Order
-from workers.ray_cluster import answer
+from workers.ray_waits import answer
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Staff:
     def expected(self, number: int) -> bool:
         """It is at work, or an answer to a greeting is to come."""
         return number in self.at_work or number in self._greeted.values()
+
+    @property
+    def expected_back(self) -> int:
+        """How many have been greeted and have not answered."""
+        return len(self._greeted)
 
     def not_at_rest(self, hold: int) -> list[int]:
         """Those at work that have not told yet that they rest in this hold (`Block.hold`)."""

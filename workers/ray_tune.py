@@ -24,9 +24,15 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.run_folder import RunFolder
 from workers.one_run import Instructions, Outcome, learn
 from workers.ray_cluster import join
+from workers.ray_here import start_here
+from workers.ray_waits import Patience, about_cpus, reason_of
 
 SECONDS = 1.0
 """Between two looks, if nobody ends in between."""
+JOIN_SECONDS = 60.0
+"""Tune may take so long to end once all trials have."""
+
+_logger = logging.getLogger(__name__)
 
 
 def learn_with_tune(
@@ -52,6 +58,9 @@ def learn_with_tune(
         def __reduce__(self) -> tuple[Any, ...]:
             return (tune.Callback, ())  # Tune saves its callbacks, and a queue cannot be saved.
 
+        def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            begun.add(trial.config["member"])
+
         def on_trial_complete(
             self, iteration: int, trials: list[Any], trial: Any, **_: Any
         ) -> None:
@@ -63,6 +72,8 @@ def learn_with_tune(
 
     by_name = {member.name: member for member in members}
     ended: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    begun: set[str] = set()
+    errors: list[Exception] = []
     trial = tune.with_parameters(_trial, members=by_name, instructions=instructions)
     tuner = tune.Tuner(
         tune.with_resources(trial, {"cpu": 1}),
@@ -75,33 +86,41 @@ def learn_with_tune(
             verbose=0,
         ),
     )
-    fit = threading.Thread(target=tuner.fit, daemon=True)
+
+    def run() -> None:
+        try:
+            tuner.fit()
+        except Exception as error:  # noqa: BLE001 It is told by the thread that waits.
+            errors.append(error)
+
+    fit = threading.Thread(target=run, daemon=True)
     fit.start()
     told = 0
+    patience = Patience(lambda: about_cpus(1))
     while told < len(members) and (fit.is_alive() or not ended.empty()):
         try:
             outcome = ended.get(timeout=SECONDS)
             told += 1
             yield [outcome]
         except queue.Empty:
+            for line in patience.look(not begun):
+                _logger.warning(line)
             yield []
-    fit.join()
+    if errors:
+        raise UserError(
+            f"Ray Tune gave up: {reason_of(errors[0])}; the same command goes on"
+        ) from errors[0]
+    fit.join(JOIN_SECONDS)
 
 
 def _start_ray(side_by_side: int | None) -> None:
     if ray.is_initialized():
         return
     address = os.environ.get("RAY_ADDRESS")
-    if address:
+    if address and address != "local":
         join(address)
         return
-    ray.init(
-        address="local",
-        num_cpus=max(usable_cpus(), side_by_side or 0),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    start_here(max(usable_cpus(), side_by_side or 0), log_to_driver=False)
 
 
 def _trial(

@@ -6,8 +6,9 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections import deque
-from collections.abc import Generator, Sequence
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -20,6 +21,10 @@ from workers.one_run import Instructions, Outcome, learn
 
 SECONDS = 1.0
 """Between two looks, if nobody ends in between."""
+MOST_DEATHS = 3
+"""A member whose process is killed this often is not learned."""
+MOST_BYTES = 107
+"""Of a Unix socket's path."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,21 @@ class _Running:
 
 
 def learn_here(
-    members: Sequence[Member], instructions: Instructions, processes: int | None
+    members: Sequence[Member],
+    instructions: Instructions,
+    processes: int | None,
+    say: Callable[[str], None],
 ) -> Generator[list[Outcome]]:
     """Those who have ended, at least once a second; no more are begun once all are told to stop.
 
-    A process that dies is its own member's error. When this is closed or interrupted, all are ended at once.
+    A member whose process is killed is gone on with, some times; then that is its error. When this is closed
+    or interrupted, all are ended at once.
     """
     context = multiprocessing.get_context("forkserver")
     _start_fork_server()
     side_by_side = processes or usable_cpus()
     waiting, running = deque(members), list[_Running]()
+    deaths = Counter[str]()
     try:
         while running or (waiting and not instructions.stop.exists()):
             while waiting and len(running) < side_by_side and not instructions.stop.exists():
@@ -52,7 +62,18 @@ def learn_here(
             ended = set(wait([one.process.sentinel for one in running], SECONDS))
             over = [one for one in running if one.process.sentinel in ended]
             running = [one for one in running if one.process.sentinel not in ended]
-            yield [_outcome(one) for one in over]
+            outcomes = []
+            for one in over:
+                outcome = _outcome(one)
+                status = one.process.exitcode or 0
+                if status < 0 and outcome.error and not instructions.stop.exists():
+                    deaths[one.member.name] += 1
+                    if deaths[one.member.name] < MOST_DEATHS:
+                        say(f"{one.member.name}: {outcome.error}; it goes on")
+                        waiting.append(one.member)
+                        continue
+                outcomes.append(outcome)
+            yield outcomes
     finally:
         for one in running:
             one.process.kill()
@@ -64,11 +85,29 @@ def _start_fork_server() -> None:
     """Start what members are forked from: it has loaded the libraries, for which each would take seconds."""
     forkserver.set_forkserver_preload(["workers.one_run", "torch.utils.tensorboard"])
     # Ctrl-C reaches all processes of a terminal; members inherit that it is ignored, from their beginning.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)
+    }
     try:
-        forkserver.ensure_running()
+        with _room_for_sockets():
+            forkserver.ensure_running()
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _room_for_sockets() -> Iterator[None]:
+    """The fork server listens in the temporary folder, whose path may be too long for that."""
+    given = tempfile.gettempdir()
+    if len(os.fsencode(given)) + len("/pymp-00000000/listener-00000000") <= MOST_BYTES:
+        yield
+        return
+    tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = given
 
 
 def _outcome(one: _Running) -> Outcome:
@@ -104,7 +143,9 @@ def _last_words(member: Member, status: int | None) -> str:
 def _work(member: Member, instructions: Instructions, outcome: Connection) -> None:
     """What a process does: learn its member; on SIGTERM, or if its parent is gone, save and stop."""
     told: list[int] = []
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent says when to stop.
+    # The parent says when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     parent = multiprocessing.parent_process()
     _write_to_log(member)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +29,7 @@ from launch.bench.rows import GAMES, PRESET, Row
 from launch.bench.scaling import measure_scaling, print_scaling
 from launch.display import terminal
 from launch.presets import PRESETS
+from launch.signals import ends_with_one_line
 from pathnet_rl.checkpoint import write_json
 from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.engine import image_precision
@@ -38,6 +38,7 @@ from pathnet_rl.grid import build_grid
 from pathnet_rl.provenance import provenance
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.bench`."""
     options = tyro.cli(Options, prog="python -m launch.bench", description=__doc__)
@@ -55,8 +56,6 @@ def main() -> None:
         sys.exit(f"error: --seconds must be a positive number, got {options.seconds}")
     if options.population < cpus:
         sys.exit(f"error: --population must be at least one pathway a CPU, {cpus} here")
-    # As an interruption: the rows end with the command.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.against is not None and not (options.against / "launch" / "bench").is_dir():
         sys.exit(f"error: --against {options.against} is no checkout of this program")
     console = terminal()

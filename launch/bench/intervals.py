@@ -20,6 +20,7 @@ from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from launch.display import terminal
+from launch.signals import ends_with_one_line
 from pathnet_rl.arms import Arm
 from pathnet_rl.intervals import mean_interval, ratio_interval
 from pathnet_rl.run_folder import RunFolder
@@ -51,6 +52,7 @@ ONE_NODE = 0.0
 """In place of an interval."""
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.bench.intervals`."""
     options = tyro.cli(Options, prog="python -m launch.bench.intervals", description=__doc__)

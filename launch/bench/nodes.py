@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import statistics
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from launch.bench.exchanges import Setting, measure
 from launch.bench.recorded import record
 from launch.display import terminal
 from launch.presets import PRESETS
+from launch.signals import ends_with_one_line
 from pathnet_rl.checkpoint import write_json
 from pathnet_rl.config import MOST_AGENT_STEPS, RunConfig
 from pathnet_rl.errors import UserError
@@ -149,6 +149,7 @@ def _disturbance(turn: dict[str, float]) -> float:
     return turn["cpus_busy_with_other_things"]
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.bench.nodes`."""
     options = tyro.cli(Options, prog="python -m launch.bench.nodes", description=__doc__)
@@ -164,8 +165,6 @@ def main() -> None:
     ):
         if not 0 < value < math.inf:
             sys.exit(f"error: {name} must be a positive number, got {value}")
-    # As an interruption: processes end with the command.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = terminal()
     try:
         turns = read_turns(options.turns) if options.turns else new_turns(options)

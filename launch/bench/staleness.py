@@ -21,6 +21,7 @@ from rich.table import Table
 
 from launch.display import terminal
 from launch.presets import PRESETS
+from launch.signals import ends_with_one_line
 from pathnet_rl.arms import Arm
 from pathnet_rl.block import SLOTS
 from pathnet_rl.block_files import block_folder
@@ -63,6 +64,7 @@ class Options:
     """Where figures are kept; those that are there are not measured again."""
 
 
+@ends_with_one_line
 def main() -> None:
     """The command line: `python -m launch.bench.staleness`."""
     options = tyro.cli(Options, prog="python -m launch.bench.staleness", description=__doc__)

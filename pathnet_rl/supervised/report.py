@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pathnet_rl.checkpoint import cannot_write, write_json
-from pathnet_rl.events import sign, written_by
+from pathnet_rl.events import make_writer, sign, written_by
 from pathnet_rl.supervised.figure import draw
 from pathnet_rl.supervised.records import SeedResult
 from pathnet_rl.supervised.summary import ArmSummary, final_accuracy, padded_curves
@@ -60,20 +60,20 @@ def write_csv(path: Path, results: Sequence[SeedResult]) -> None:
 
 def _write_events(folder: Path, results: Sequence[SeedResult], run: str | None) -> None:
     """TensorBoard: mean and middle 80% of the training accuracy against generations, an arm a run."""
-    from torch.utils.tensorboard import SummaryWriter
-
     groups: dict[tuple[str, str], list[SeedResult]] = {}
     for result in results:
         groups.setdefault((result.sequence, result.arm), []).append(result)
     for (sequence, arm), mine in groups.items():
         path = folder / sequence.replace(">", "_to_") / arm
-        for old in path.glob("events.*"):
-            if old.is_file() and written_by(old, run, TAGS):
-                old.unlink()  # This report says everything that it said.
+        superseded = [
+            old for old in path.glob("events.*") if old.is_file() and written_by(old, run, TAGS)
+        ]
         longest = max(len(result.accuracy) for result in mine)
         curves = padded_curves(mine, longest)
         low, high = np.quantile(curves, (0.1, 0.9), axis=0)
-        with SummaryWriter(str(path)) as writer:
+        with make_writer(path) as writer:
+            for old in superseded:  # This report says everything that it said.
+                old.unlink()
             sign(writer, run)
             for name, values in (("mean", curves.mean(0)), ("low", low), ("high", high)):
                 for generation, value in enumerate(values, 1):

@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
 
-from workers.events_file import make_writer
+from pathnet_rl.events import make_writer
 
 
 def steps_seen(reader: EventAccumulator) -> list[int]:

@@ -1,0 +1,79 @@
+"""A cluster of this machine alone: who can reach it, and where its sockets and its token lie."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pathnet_rl.errors import UserError
+from tests.support import ROOT
+from workers.ray_here import MOST_BYTES, SOCKET, _temporary_folder
+
+SCRIPT = """
+import json, os, psutil, ray, signal
+from workers.ray_here import start_here
+told = []
+signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+start_here(1, log_to_driver=False)
+os.kill(os.getpid(), signal.SIGTERM)
+assert told == [signal.SIGTERM], "ray has taken the signal over"
+class Role:
+    def process(self): return os.getpid()
+actor = ray.remote(Role).options(num_cpus=1).remote()
+ray.get(actor.process.remote())
+processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+bound = {}
+for process in processes:
+    for socket in process.net_connections("inet"):
+        if socket.status == psutil.CONN_LISTEN:
+            bound.setdefault(socket.laddr.ip, []).append(process.name())
+print(json.dumps([bound, len(os.environ["RAY_AUTH_TOKEN"]), os.environ["RAY_AUTH_MODE"],
+                  ray._private.worker._global_node.get_temp_dir_path()]))
+"""
+
+
+def start_one(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Start a cluster with ray's defaults, and say what listens where."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        cwd=ROOT, env={**own, "HOME": str(folder), **variables}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_cluster_of_this_machine_listens_on_loopback_alone_and_has_a_token_of_its_own(
+    tmp_path: Path,
+) -> None:
+    long = tmp_path / ("long" * 25)
+    long.mkdir()
+    done = start_one(tmp_path / "there-is-no-such-home", TMPDIR=str(long))
+    assert done.returncode == 0, done.stderr
+    bound, token, mode, folder = json.loads(done.stdout.splitlines()[-1])
+    assert {"gcs_server", "raylet"} <= {name for names in bound.values() for name in names}
+    for address, names in bound.items():
+        assert ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback, names
+    assert (token, mode) == (64, "token")
+    assert folder == "/tmp/ray", "a long TMPDIR has no room for sockets"
+    assert list(tmp_path.rglob("auth_token")) == []
+
+
+def test_a_folder_whose_path_is_too_long_for_sockets_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    room = MOST_BYTES - len(SOCKET) - len("/ray/")
+    monkeypatch.setenv("TMPDIR", f"/{'x' * room}")
+    assert _temporary_folder() == Path("/tmp/ray")
+
+
+def test_no_place_for_sockets_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.ray_here.MOST_BYTES", 10)
+    with pytest.raises(UserError, match=r"no place for its sockets.*set RAY_TMPDIR") as refused:
+        _temporary_folder()
+    assert "\n" not in str(refused.value)

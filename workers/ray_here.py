@@ -1,0 +1,116 @@
+"""A ray cluster of this machine alone, for one start of a command.
+
+Nobody but its own processes has business with it: its servers listen on loopback, and take calls with a
+token that no other start has. Few of ray's servers can be told an address, but all of them listen on loopback
+alone if the node is at 127.0.0.1. There it is on systems that ray has no clusters for (macOS, Windows), and
+where ray is told that this is one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import ray
+from ray._private import ray_constants
+
+from pathnet_rl.errors import UserError
+
+TOKEN, TOKEN_PATH, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+MOST_BYTES = 107
+"""Of a Unix socket's path."""
+SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""The longest that ray makes in its temporary folder."""
+
+
+def start_here(cpus: int, log_to_driver: bool) -> None:
+    """Start a cluster that has so many CPUs, and be its driver.
+
+    Raises:
+        UserError: there is no folder for its sockets, or a process of it does not start.
+    """
+    folder = _temporary_folder()
+    _set_token()
+    try:
+        with _on_loopback(), signals_kept():
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=log_to_driver,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder),
+            )
+    except (OSError, RuntimeError, TimeoutError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"ray does not start on this machine: {reason} (its logs are in {folder}/session_latest/logs);"
+            " --serial runs without it"
+        ) from error
+
+
+@contextlib.contextmanager
+def signals_kept() -> Iterator[None]:
+    """Ray takes SIGTERM over, to exit at once, when it starts: have what was there before."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _set_token() -> None:
+    """A token for this start, unless its user has one or wants none."""
+    if os.environ.get(MODE, "token") == "token" and not {TOKEN, TOKEN_PATH} & os.environ.keys():
+        os.environ[TOKEN] = secrets.token_hex(32)
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have ray at 127.0.0.1. Its processes read the environment, and this one what ray read there before."""
+    variable = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(variable)
+    ray_constants.ENABLE_RAY_CLUSTER, os.environ[variable] = False, "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before[0]
+        del os.environ[variable]
+        if before[1] is not None:
+            os.environ[variable] = before[1]
+
+
+def _temporary_folder() -> Path:
+    """Where ray's sockets and logs can lie: they need a short path that can be written.
+
+    Raises:
+        UserError: there is none.
+    """
+    given = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR")
+    tried = []
+    for parent in dict.fromkeys([given or "/tmp", "/tmp", "/var/tmp", "/dev/shm"]):
+        folder = Path(parent) / "ray"
+        if len(os.fsencode(folder / SOCKET)) > MOST_BYTES:
+            tried.append(f"{folder} is too long")
+            continue
+        try:
+            # Ray makes the folder, so that other users can write there as well.
+            with tempfile.TemporaryFile(dir=folder if folder.is_dir() else parent):
+                return folder
+        except OSError as error:
+            tried.append(f"{folder}: {error.strerror}")
+    longest = MOST_BYTES - len(SOCKET) - len("/ray/")
+    raise UserError(
+        f"ray has no place for its sockets ({'; '.join(tried)}); set RAY_TMPDIR to a folder that can be"
+        f" written, of at most {longest} bytes, or run with --serial"
+    )
