@@ -29,7 +29,7 @@ from pathnet_rl.comparison.progress import Standing, Tally
 from pathnet_rl.comparison.results import Line, Row, lines_of, rows_of, write_results
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
-from pathnet_rl.transfer import Interrupted
+from pathnet_rl.watching import Interrupted
 from workers.one_run import Instructions, Outcome
 
 PROGRAM = "python -m launch.compare"

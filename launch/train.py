@@ -32,7 +32,8 @@ from pathnet_rl.places import in_job
 from pathnet_rl.report import TaskSummary, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import TaskResult
-from pathnet_rl.transfer import Interrupted, finished_results, run
+from pathnet_rl.transfer import finished_results, run
+from pathnet_rl.watching import Interrupted, Watch
 
 
 def train(config: RunConfig, console: Console) -> None:
@@ -53,22 +54,24 @@ def train(config: RunConfig, console: Console) -> None:
     resumed = folder.open(lambda line: console.print(line, soft_wrap=True))
     try:
         results = _finished(config, folder)
+        stop = StopSignal()
+        stop.listen()
         if results is None:
-            stop = StopSignal()
-            stop.listen()
             if resumed:
                 folder.note_resumption()
                 console.print(f"Going on with {folder.where}", soft_wrap=True)
             for name, task in described.items():
                 line = f"{name} shows {task.meaning}, and takes {task.actions} actions"
                 console.print(line, soft_wrap=True)
-            with Display(console) as display:
-                make_crew = _CrewMaker(config, grid)
-                results = run(config, folder, make_crew, display, lambda: stop.requested)
         else:
             line = f"{folder.where} is finished: nothing is left to do."
             console.print(line, soft_wrap=True)
-        summaries = summarise(config, folder, results)
+        with Display(console) as display:
+            if results is None:
+                make_crew = _CrewMaker(config, grid)
+                results = run(config, folder, make_crew, display, lambda: stop.requested)
+            watch = Watch(display, lambda: stop.requested)
+            summaries = summarise(config, folder, results, watch=watch)
         files = write_report(config, folder, summaries)
         folder.upload()
         print_summary(console, config, summaries)

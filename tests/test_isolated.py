@@ -19,7 +19,7 @@ from pathnet_rl.envs.interface import MOST_LOST_IN_A_ROW
 from pathnet_rl.envs.isolated import IsolatedEnvironments
 from pathnet_rl.errors import UserError
 from pathnet_rl.first_episodes import first_episodes
-from pathnet_rl.transfer import Interrupted
+from pathnet_rl.watching import Interrupted
 from tests.events import read_scalars
 from tests.support import TapeDisplay, run_experiment, tiny_config
 from tests.test_envs import check, play, same

@@ -15,7 +15,7 @@ from pathnet_rl.envs.gymnasium_task import GymnasiumEnvironments
 from pathnet_rl.envs.interface import MOST_LOST_IN_A_ROW
 from pathnet_rl.envs.meaning import Meaning
 from pathnet_rl.errors import UserError
-from pathnet_rl.transfer import Interrupted
+from pathnet_rl.watching import Interrupted
 from tests import misbehaving
 from tests.events import read_scalars
 from tests.misbehaving import Images
