@@ -10,6 +10,7 @@ from pathnet_rl.settings import Settings
 
 Protocol = Literal["dqn", "machado"]
 LabActions = Literal["impala", "unreal"]
+Colour = Literal["rgb", "grey"]
 
 LABYRINTH = ("labyrinth/", "dmlab_gym/")
 """How names of tasks in DeepMind Lab begin: ours, and those that dmlab-gym registers."""
@@ -28,7 +29,7 @@ class EnvironmentOptions(Settings):
     machado (sticky actions, all 18 actions)."""
     lab_actions: LabActions = "impala"
     """Actions in labyrinth/ tasks: impala (9: move, turn, both, fire) or unreal (6: move, turn)."""
-    colour: Literal["rgb", "grey"] = "rgb"
+    colour: Colour = "rgb"
     """Images of labyrinth/ and vizdoom/ tasks, 84 x 84: three channels or one."""
     channels: Literal["auto", "first", "last"] = "auto"
     """Which axis of a Gymnasium task's images is the channels; auto: the shorter one of first and last."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from functools import partial
@@ -18,6 +17,7 @@ from pathnet_rl.envs.gymnasium_task import GymnasiumEnvironments
 from pathnet_rl.envs.interface import Described, Environments
 from pathnet_rl.envs.isolated import IsolatedEnvironments
 from pathnet_rl.envs.labyrinth_levels import PAPER
+from pathnet_rl.envs.nearest import nearest
 from pathnet_rl.envs.stacked import StackedImages
 from pathnet_rl.envs.vizdoom import PREFIX as VIZDOOM
 from pathnet_rl.envs.vizdoom import SCENARIOS, vizdoom_environment
@@ -114,18 +114,10 @@ def _nearest(name: str) -> str:
         # ViZDoom's own environments, once they are registered, show more than an image.
         or ("-v" in task and not _is_old_atari(task) and not task.startswith("Vizdoom"))
     ]
+    known += [f"labyrinth/{level}" for level in PAPER]
     known += [VIZDOOM + scenario for scenario in SCENARIOS]
-    lowered = {task.lower(): task for task in known}
-    short = {short_name(task).lower(): task for task in known}
-    wanted = name.lower()
-    found = [
-        *(lowered[hit] for hit in difflib.get_close_matches(wanted, lowered, n=3)),
-        *(short[hit] for hit in difflib.get_close_matches(short_name(name).lower(), short, n=3)),
-    ]
-    nearest = list(dict.fromkeys(found))[:3]
-    return (
-        f"; did you mean {', '.join(nearest)}?" if nearest else "; see gymnasium.pprint_registry()"
-    )
+    found = nearest(name, known)
+    return f"; did you mean {', '.join(found)}?" if found else "; see gymnasium.pprint_registry()"
 
 
 def _is_old_atari(task: str) -> bool:

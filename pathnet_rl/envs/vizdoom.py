@@ -8,7 +8,6 @@ instead of ending it. An engine leaves nothing behind, however this process ends
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import shlex
 import sys
@@ -24,6 +23,7 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 from pathnet_rl.environment_options import EnvironmentOptions
+from pathnet_rl.envs.nearest import nearest
 from pathnet_rl.errors import UserError
 
 PREFIX = "vizdoom/"
@@ -189,8 +189,8 @@ def vizdoom_environment(
         UserError: there is no such scenario (the nearest names are offered), or no ViZDoom.
     """
     if scenario not in SCENARIOS:
-        nearest = difflib.get_close_matches(scenario.lower(), SCENARIOS, n=3, cutoff=0.4)
-        known = f"did you mean {', '.join(PREFIX + name for name in nearest)}?" if nearest else ""
+        found = nearest(scenario, SCENARIOS)
+        known = f"did you mean {', '.join(PREFIX + name for name in found)}?" if found else ""
         raise UserError(
             f"unknown task {PREFIX + scenario!r}; {known or 'there are ' + ', '.join(SCENARIOS)}"
         )
