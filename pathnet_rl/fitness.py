@@ -55,7 +55,7 @@ def check_evaluated(config: RunConfig, state: Mapping[str, Any]) -> None:
     Raises:
         UserError: it is so, and going on would not help.
     """
-    task, fitness = int(state["store"]["task"]), state["coordinator"]["fitness"]
+    task = int(state["store"]["task"])
     over = int(state["store"]["agent_steps"]) >= config.steps_of(task)
-    if over and all(value is None for value in fitness):
+    if over and all(value is None for value in state["coordinator"]["fitness"]):
         raise UserError(f"task {task + 1}, {config.tasks[task]}, is over: {none_evaluated(config)}")

@@ -11,7 +11,6 @@ import contextlib
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.envs.nearest import nearest
+from pathnet_rl.envs.scratch import Scratch
 from pathnet_rl.errors import UserError
 
 PREFIX = "vizdoom/"
@@ -146,13 +146,11 @@ class VizdoomScenario(gymnasium.Env[NDArray[np.uint8], np.int64]):
         It writes into its working directory, which is a folder of its own and gone before the first step, and
         so are the names of its shared memory: nothing is left to a process that ends without closing.
         """
-        with tempfile.TemporaryDirectory(
-            prefix="pathnet-rl-vizdoom-", ignore_cleanup_errors=True
-        ) as folder:
-            launcher = Path(folder, "launch")
+        with Scratch("vizdoom-") as folder:
+            launcher = folder / "launch"
             launcher.write_text(
                 _LAUNCHER.format(
-                    folder=shlex.quote(folder),
+                    folder=shlex.quote(str(folder)),
                     python=shlex.quote(sys.executable),
                     become=shlex.quote(_BECOME),
                     engine=shlex.quote(str(self._engine)),
@@ -163,7 +161,7 @@ class VizdoomScenario(gymnasium.Env[NDArray[np.uint8], np.int64]):
             self._game.set_doom_config_path(os.devnull)
             observation, _ = self._environment.reset(seed=seed)
             self._earlier_seconds, self._seconds = self.elsewhere_seconds, 0.0
-            self._process = psutil.Process(int(Path(folder, "pid").read_text()))
+            self._process = psutil.Process(int((folder / "pid").read_text()))
         for kind in ("SM", "MQCtr", "MQDoom"):
             with contextlib.suppress(OSError):
                 Path(f"/dev/shm/ViZDoom{kind}{self._game.get_instance_id()}").unlink()
