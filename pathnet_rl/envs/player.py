@@ -1,7 +1,7 @@
 """The process that plays isolated environments: it does what it is asked until nobody asks any more.
 
-Commands and answers are lines of JSON in pipes; observations, actions and rewards lie in shared memory. When nobody
-asks or listens any more, be it that they were killed, it deletes the environments' temporary files.
+Commands and answers are lines of JSON in pipes; observations, actions and rewards lie in shared memory.
+When nobody asks or listens any more (they were killed, perhaps), it deletes environments' temporary files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A folder for the temporary files of a simulator, which is gone however its owner ends.
 
-Its owner holds a lock on a file in it. Where there is this file and nobody holds it, the owner was killed: the next
-one on this machine deletes the folder.
+Its owner holds a lock on a file in it. Where there is this file and nobody holds it, the owner was killed:
+the next one on this machine deletes the folder.
 """
 
 from __future__ import annotations
