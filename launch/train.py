@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 if not __package__:
@@ -18,7 +18,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from launch.command_line import from_presets, to_go_on
+from launch.command_line import (
+    from_presets,
+    given_options,
+    note_idle_options,
+    to_go_on,
+)
 from launch.display import Display, terminal
 from launch.presets import PRESETS
 from launch.signals import StopSignal, ends_with_one_line, status
@@ -36,8 +41,11 @@ from pathnet_rl.transfer import finished_results, run
 from pathnet_rl.watching import Interrupted, Watch
 
 
-def train(config: RunConfig, console: Console) -> None:
+def train(config: RunConfig, console: Console, given: Collection[str] = ()) -> None:
     """Run the experiment that `config` describes, to its end or to Ctrl-C.
+
+    Args:
+        given: options that somebody chose, who is told of those that change nothing.
 
     Raises:
         UserError: something is wrong with the configuration or the surroundings.
@@ -63,6 +71,7 @@ def train(config: RunConfig, console: Console) -> None:
             for name, task in described.items():
                 line = f"{name} shows {task.meaning}, and takes {task.actions} actions"
                 console.print(line, soft_wrap=True)
+            note_idle_options(console, given, described)
         else:
             line = f"{folder.where} is finished: nothing is left to do."
             console.print(line, soft_wrap=True)
@@ -177,7 +186,7 @@ def main() -> None:
     """The command line: `python -m launch.train PRESET [options]`."""
     console = terminal()
     try:
-        train(read(), console)
+        train(read(), console, given_options())
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:

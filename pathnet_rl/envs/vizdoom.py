@@ -21,12 +21,11 @@ import psutil
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from pathnet_rl.environment_options import EnvironmentOptions
+from pathnet_rl.environment_options import VIZDOOM, EnvironmentOptions
 from pathnet_rl.envs.nearest import nearest
 from pathnet_rl.envs.scratch import Scratch
 from pathnet_rl.errors import UserError
 
-PREFIX = "vizdoom/"
 SCENARIOS: Mapping[str, str] = {
     "basic": "VizdoomBasic-v1",
     "deadly_corridor": "VizdoomDeadlyCorridor-v1",
@@ -188,14 +187,14 @@ def vizdoom_environment(
     """
     if scenario not in SCENARIOS:
         found = nearest(scenario, SCENARIOS)
-        known = f"did you mean {', '.join(PREFIX + name for name in found)}?" if found else ""
+        known = f"did you mean {', '.join(VIZDOOM + name for name in found)}?" if found else ""
         raise UserError(
-            f"unknown task {PREFIX + scenario!r}; {known or 'there are ' + ', '.join(SCENARIOS)}"
+            f"unknown task {VIZDOOM + scenario!r}; {known or 'there are ' + ', '.join(SCENARIOS)}"
         )
     try:
         return VizdoomScenario(scenario, grey=options.colour == "grey")
     except ImportError as error:
         raise UserError(
-            f"task {PREFIX + scenario} needs the package vizdoom ({error}); `make vizdoom-transfer` installs"
+            f"task {VIZDOOM + scenario} needs the package vizdoom ({error}); `make vizdoom-transfer` installs"
             " it, and so does pip install 'pathnet-rl[vizdoom]'"
         ) from error
