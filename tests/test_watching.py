@@ -154,6 +154,6 @@ def test_a_command_in_a_terminal_saves_and_says_how_to_go_on(how: str, tmp_path:
     assert process.wait(60) == 130, printed
     assert b"Stopped and saved. To go on: " in printed
     assert b"Traceback" not in printed
-    state = RunFolder(RunConfig(name="cartpole", folder=str(tmp_path))).latest_state(Arm.PATHNET)
+    state = RunFolder.existing(tmp_path / "cartpole").latest_state(Arm.PATHNET)
     assert state is not None
     assert state["store"]["agent_steps"] >= 12_000
