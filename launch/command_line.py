@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, get_args, get_origin
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import tyro
+from rich.console import Console
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from pathnet_rl.config import GridConfig
+from pathnet_rl.environment_options import TasksDisagree, idle_options
 from pathnet_rl.modules import Module, as_text
+
+if TYPE_CHECKING:
+    from pathnet_rl.envs.interface import Described  # Experiments on images need no games.
 
 Configuration = TypeVar("Configuration")
 
@@ -40,14 +45,37 @@ def from_presets(
     arguments: Sequence[str] | None = None,
 ) -> Configuration:
     """The preset that the command line (or `arguments`) names, with the options that override it."""
-    return tyro.extras.overridable_config_cli(
-        dict(presets),
-        prog=program,
-        description=description,
-        args=arguments,
-        config=(tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues),
-        registry=_REGISTRY,
-    )
+    try:
+        return tyro.extras.overridable_config_cli(
+            dict(presets),
+            prog=program,
+            description=description,
+            args=arguments,
+            config=(tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues),
+            registry=_REGISTRY,
+        )
+    except TasksDisagree as error:
+        from pathnet_rl import envs
+
+        for name in error.tasks:  # A name that is none is said first: the rest may follow from it.
+            envs.describe(name, error.options)
+        raise
+
+
+def given_options(arguments: Sequence[str] | None = None) -> set[str]:
+    """The names of the fields that a command line (or `arguments`) sets, as `--no-isolate` does isolate."""
+    words = sys.argv[1:] if arguments is None else arguments
+    options = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
+    return {option.removeprefix("no-").replace("-", "_") for option in options}
+
+
+def note_idle_options(
+    console: Console, given: Collection[str], described: Mapping[str, Described]
+) -> None:
+    """Say which of the options that somebody gave change nothing in these tasks."""
+    shapes = {name: task.shape for name, task in described.items()}
+    for line in idle_options(given, shapes):
+        console.print(line, soft_wrap=True)
 
 
 def to_go_on(program: str) -> str:

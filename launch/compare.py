@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 import uuid
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from launch.command_line import from_presets
+from launch.command_line import from_presets, given_options, note_idle_options
 from launch.display import Screen, clock, terminal
 from launch.presets import PRESETS
 from launch.signals import StopSignal, ends_with_one_line, status
@@ -28,8 +28,9 @@ from pathnet_rl.comparison.experiment import Comparison, ComparisonFolder, Membe
 from pathnet_rl.comparison.progress import Standing, Tally
 from pathnet_rl.comparison.results import Line, Row, lines_of, rows_of, write_results
 from pathnet_rl.config import RunConfig
+from pathnet_rl.envs.interface import Described
 from pathnet_rl.errors import UserError
-from pathnet_rl.transfer import Interrupted
+from pathnet_rl.watching import Interrupted
 from workers.one_run import Instructions, Outcome
 
 PROGRAM = "python -m launch.compare"
@@ -44,14 +45,14 @@ class Options(Comparison):
     sweep: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
 
 
-def compare(comparison: Comparison, console: Console) -> None:
+def compare(comparison: Comparison, console: Console, given: Collection[str] = ()) -> None:
     """Learn what is missing, and sum up everything that is finished.
 
     Raises:
         UserError: something is wrong with the configuration or the surroundings, or members failed.
         Interrupted: asked to stop; every member has saved.
     """
-    _check_surroundings(comparison)
+    described = _check_surroundings(comparison)
     folder = ComparisonFolder(comparison)
     resumed = folder.open()
     try:
@@ -67,6 +68,7 @@ def compare(comparison: Comparison, console: Console) -> None:
                     f"Going on with {folder.path}: {len(finished)} of {len(members)} runs are done"
                 )
                 console.print(line, soft_wrap=True)
+            note_idle_options(console, given, described)
             failed = _work(comparison, members, finished, console)
         failed |= _sum_up(comparison, members, failed, console)
     finally:
@@ -80,13 +82,13 @@ def compare(comparison: Comparison, console: Console) -> None:
         )
 
 
-def _check_surroundings(comparison: Comparison) -> None:
-    check_tasks(comparison)
+def _check_surroundings(comparison: Comparison) -> dict[str, Described]:
     if os.environ.get("RAY_ADDRESS") and not Path(comparison.base.folder).is_absolute():
         raise UserError(
             f"on a cluster all nodes must share --folder, and {comparison.base.folder} is another place on"
             " each; give it as an absolute path (or unset RAY_ADDRESS to use this machine alone)"
         )
+    return check_tasks(comparison)
 
 
 def _work(
@@ -278,7 +280,7 @@ def main() -> None:
     """The command line: `python -m launch.compare PRESET [options]`."""
     console = terminal()
     try:
-        compare(read(), console)
+        compare(read(), console, given_options())
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:

@@ -69,10 +69,27 @@ class Screen:
 class Display(Screen):
     """A `crew.Display`."""
 
+    _last: object = None
+    """What was shown: a task, a task that is done, or something else that goes on."""
+
     def update(self, progress: Progress) -> None:
         """Show where the run stands."""
         done = progress.agent_steps >= progress.budget
-        self.show(_panel(progress), plain_line(progress), done)
+        self._show(
+            _panel(progress), plain_line(progress), (progress.arm, progress.task, done), done
+        )
+
+    def doing(self, what: str, how_far: str) -> None:
+        """Show what is under way that learns nothing."""
+        table = _table()
+        table.add_row("now", what)
+        table.add_row("", how_far)
+        self._show(table, f"{what}: {how_far}", what, True)
+
+    def _show(self, panel: Table, line: str, kind: object, at_once: bool) -> None:
+        """At once only what is of another kind than was shown last."""
+        self.show(panel, line, at_once and kind != self._last)
+        self._last = kind
 
 
 def plain_line(progress: Progress) -> str:
@@ -103,10 +120,15 @@ def _number(value: float | None) -> str:
     return "none yet" if value is None else f"{value:,.1f}"
 
 
-def _panel(progress: Progress) -> Table:
+def _table() -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="bold")
     table.add_column()
+    return table
+
+
+def _panel(progress: Progress) -> Table:
+    table = _table()
     table.add_row("task", f"{progress.task + 1}: {progress.name} ({progress.arm.value})")
     table.add_row("", ProgressBar(total=progress.budget, completed=progress.agent_steps, width=50))
     table.add_row(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 if not __package__:
@@ -18,7 +18,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from launch.command_line import from_presets, to_go_on
+from launch.command_line import (
+    from_presets,
+    given_options,
+    note_idle_options,
+    to_go_on,
+)
 from launch.display import Display, terminal
 from launch.presets import PRESETS
 from launch.signals import StopSignal, ends_with_one_line, status
@@ -32,11 +37,15 @@ from pathnet_rl.places import in_job
 from pathnet_rl.report import TaskSummary, summarise, write_report
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import TaskResult
-from pathnet_rl.transfer import Interrupted, finished_results, run
+from pathnet_rl.transfer import finished_results, run
+from pathnet_rl.watching import Interrupted, Watch
 
 
-def train(config: RunConfig, console: Console) -> None:
+def train(config: RunConfig, console: Console, given: Collection[str] = ()) -> None:
     """Run the experiment that `config` describes, to its end or to Ctrl-C.
+
+    Args:
+        given: options that somebody chose, who is told of those that change nothing.
 
     Raises:
         UserError: something is wrong with the configuration or the surroundings.
@@ -53,22 +62,25 @@ def train(config: RunConfig, console: Console) -> None:
     resumed = folder.open(lambda line: console.print(line, soft_wrap=True))
     try:
         results = _finished(config, folder)
+        stop = StopSignal()
+        stop.listen()
         if results is None:
-            stop = StopSignal()
-            stop.listen()
             if resumed:
                 folder.note_resumption()
                 console.print(f"Going on with {folder.where}", soft_wrap=True)
             for name, task in described.items():
                 line = f"{name} shows {task.meaning}, and takes {task.actions} actions"
                 console.print(line, soft_wrap=True)
-            with Display(console) as display:
-                make_crew = _CrewMaker(config, grid)
-                results = run(config, folder, make_crew, display, lambda: stop.requested)
+            note_idle_options(console, given, described)
         else:
             line = f"{folder.where} is finished: nothing is left to do."
             console.print(line, soft_wrap=True)
-        summaries = summarise(config, folder, results)
+        with Display(console) as display:
+            if results is None:
+                make_crew = _CrewMaker(config, grid)
+                results = run(config, folder, make_crew, display, lambda: stop.requested)
+            watch = Watch(display, lambda: stop.requested)
+            summaries = summarise(config, folder, results, watch=watch)
         files = write_report(config, folder, summaries)
         folder.upload()
         print_summary(console, config, summaries)
@@ -174,7 +186,7 @@ def main() -> None:
     """The command line: `python -m launch.train PRESET [options]`."""
     console = terminal()
     try:
-        train(read(), console)
+        train(read(), console, given_options())
     except UserError as error:
         sys.exit(f"error: {error}")
     except Interrupted:

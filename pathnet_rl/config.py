@@ -10,29 +10,16 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from pathnet_rl.arms import SWITCHES, Arm, check_arms
-from pathnet_rl.environment_options import EnvironmentOptions
+from pathnet_rl.environment_options import EnvironmentOptions, TasksDisagree
 from pathnet_rl.errors import UserError
 from pathnet_rl.hyperparameters import Hyperparameter
 from pathnet_rl.lineages import LineagesConfig
-from pathnet_rl.modules import ATARI_LAYERS, CustomModule, Module, from_text
+from pathnet_rl.modules import ATARI_LAYERS, CustomModule, Module, check_width, from_text
 from pathnet_rl.places import Place, default_place
 from pathnet_rl.settings import MOST, MOST_SEED, Settings
 
 MOST_AGENT_STEPS = 10**15
 Number = TypeVar("Number", int, float)
-
-
-def check_width(width: int, modules: int) -> None:
-    """Refuse a pathway of N modules a layer in a grid of fewer.
-
-    Raises:
-        UserError: N is more than M.
-    """
-    if width > modules:
-        raise UserError(
-            f"a pathway cannot be wider than the grid: width N = {width} is more than"
-            f" modules M = {modules}"
-        )
 
 
 class GridConfig(Settings):
@@ -111,6 +98,11 @@ class EvolutionConfig(LineagesConfig):
             raise UserError("halvings are growing shares of a task's budget, between 0 and 1")
         if len(set(self.hyperparameters)) < len(self.hyperparameters):
             raise UserError(f"a gene is named twice in hyperparameters {self.hyperparameters}")
+        if self.finalists > self.population:
+            raise UserError(
+                f"there are {self.population} pathways, and {self.finalists} cannot be finalists; lower"
+                " --evolution.finalists or raise --evolution.population"
+            )
         return self
 
 
@@ -212,10 +204,9 @@ class RunConfig(EnvironmentOptions):
             ("learning.reward_scale", self.learning.reward_scale),
         ):
             if len(numbers) not in (1, len(self.tasks)):
-                raise UserError(
-                    f"{option} has {len(numbers)} numbers for {len(self.tasks)} tasks; give one number for"
-                    " all tasks or one for each"
-                )
+                tasks = f"{len(self.tasks)} task{'s' if len(self.tasks) > 1 else ''}"
+                line = f"{option} has {len(numbers)} numbers for {tasks}; give one for all or one for each"
+                raise TasksDisagree(line, self.tasks, self)
         if min(self.agent_steps) < 1:
             raise UserError("agent_steps must be at least 1")
         if max(self.agent_steps) > MOST_AGENT_STEPS:

@@ -13,6 +13,13 @@ from pathnet_rl.errors import UserError
 
 MOST_ATTEMPTS = 5
 
+Watching = Callable[[int, int, int], None]
+"""Is told before each step: agent steps so far in each environment, episodes that have ended, episodes."""
+
+
+def unwatched(agent_steps: int, ended: int, episodes: int) -> None:
+    """Nobody looks."""
+
 
 @dataclass(frozen=True)
 class Played:
@@ -28,18 +35,20 @@ def first_episodes(
     seed: int,
     choose: Callable[[NDArray[np.generic]], NDArray[np.int64]],
     most_steps: int,
+    watching: Watching = unwatched,
 ) -> Played:
     """The first episode in each of E environments: taking those that end first would favour short ones.
 
     Args:
         choose: from observations [E, ...] to actions [E].
         most_steps: agent steps after which an episode is cut; its return so far counts.
+        watching: what it raises ends the episodes.
 
     Raises:
         UserError: episodes were lost again and again, with the process that they were played in.
     """
     for _ in range(MOST_ATTEMPTS):
-        played, lost = _attempt(environments, seed, choose, most_steps)
+        played, lost = _attempt(environments, seed, choose, most_steps, watching)
         if not lost:
             return played
     raise UserError(
@@ -52,6 +61,7 @@ def _attempt(
     seed: int,
     choose: Callable[[NDArray[np.generic]], NDArray[np.int64]],
     most_steps: int,
+    watching: Watching,
 ) -> tuple[Played, str]:
     """The episodes, or why one of them was lost."""
     count = environments.count
@@ -60,6 +70,7 @@ def _attempt(
     playing = np.ones(count, dtype=np.bool_)
     lost: list[str] = []
     while playing.any() and not lost and lengths.max() < most_steps:
+        watching(int(lengths.max()), count - int(playing.sum()), count)
         step = environments.step(choose(observations))
         returns[playing] += step.rewards[playing]
         lengths[playing] += 1

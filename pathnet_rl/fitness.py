@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
+from pathnet_rl.config import RunConfig
+from pathnet_rl.errors import UserError
 from pathnet_rl.telemetry import Episode
 
 
@@ -33,3 +38,24 @@ class Evaluation:
         The paper adds the returns up; T is the same for all, so the order is the same.
         """
         return None if self._missing.any() else float(np.mean(self._returns))
+
+
+def none_evaluated(config: RunConfig) -> str:
+    """What it means that no pathway of a task has a fitness, and what would be right."""
+    return (
+        f"no pathway has played its T = {config.evolution.episodes} episodes, and without one none can be"
+        " called the best and kept; give the task more agent_steps, or lower evolution.episodes,"
+        " evolution.population or learning.environments, under another --name"
+    )
+
+
+def check_evaluated(config: RunConfig, state: Mapping[str, Any]) -> None:
+    """Refuse what a checkpoint says if its task is over and has no pathway to keep.
+
+    Raises:
+        UserError: it is so, and going on would not help.
+    """
+    task = int(state["store"]["task"])
+    over = int(state["store"]["agent_steps"]) >= config.steps_of(task)
+    if over and all(value is None for value in state["coordinator"]["fitness"]):
+        raise UserError(f"task {task + 1}, {config.tasks[task]}, is over: {none_evaluated(config)}")

@@ -121,3 +121,16 @@ def from_text(text: str) -> dict[str, Any]:
             " linear(units=50) or my_package.my_modules:MyModule(option=1)"
         ) from error
     return {"kind": kind, **settings}
+
+
+def check_width(width: int, modules: int) -> None:
+    """Refuse a pathway of N modules a layer in a grid of fewer.
+
+    Raises:
+        UserError: N is more than M.
+    """
+    if width > modules:
+        raise UserError(
+            f"a pathway cannot be wider than the grid: width N = {width} is more than"
+            f" modules M = {modules}"
+        )

@@ -18,7 +18,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.checkpoint import cannot_write, write_whole
 from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.errors import UserError
-from pathnet_rl.first_episodes import first_episodes
+from pathnet_rl.first_episodes import Watching, first_episodes, unwatched
 from pathnet_rl.reading import read_table, whole_number
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 
@@ -37,7 +37,9 @@ class RandomEpisode:
     episode_return: float
 
 
-def random_episodes(task: str, rules: str, episodes: int) -> list[RandomEpisode]:
+def random_episodes(
+    task: str, rules: str, episodes: int, watching: Watching = unwatched
+) -> list[RandomEpisode]:
     """The first episode in each of some environments: taking those that end first would favour short ones.
 
     The same game gives the same episodes in every comparison.
@@ -51,6 +53,7 @@ def random_episodes(task: str, rules: str, episodes: int) -> list[RandomEpisode]
             environment_seed(sequence),
             lambda _: rng.integers(environments.actions, size=episodes),
             MOST_STEPS,
+            watching,
         )
     finally:
         environments.close()
@@ -76,7 +79,9 @@ class RandomPolicy:
         self._path = path
         self._known = _read(path)
 
-    def episodes(self, task: str, rules: str, wanted: int) -> list[RandomEpisode]:
+    def episodes(
+        self, task: str, rules: str, wanted: int, watching: Watching = unwatched
+    ) -> list[RandomEpisode]:
         """At least so many episodes, played now if fewer are known.
 
         Raises:
@@ -87,13 +92,13 @@ class RandomPolicy:
             with _locked(self._path):
                 self._known |= _read(self._path)  # Another process may have played meanwhile.
                 if len(self._known.get(key, ())) < wanted:
-                    self._known[key] = random_episodes(task, rules, wanted)
+                    self._known[key] = random_episodes(task, rules, wanted, watching)
                     write_whole(self._path, self._table())
         return self._known[key]
 
-    def mean(self, task: str, rules: str, wanted: int) -> float:
+    def mean(self, task: str, rules: str, wanted: int, watching: Watching = unwatched) -> float:
         """The mean return of these episodes."""
-        found = self.episodes(task, rules, wanted)
+        found = self.episodes(task, rules, wanted, watching)
         return float(np.mean([episode.episode_return for episode in found]))
 
     def known(self, task: str, rules: str) -> list[RandomEpisode]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pathnet_rl import engine, envs
 from pathnet_rl.config import RunConfig
-from pathnet_rl.first_episodes import first_episodes
+from pathnet_rl.first_episodes import Watching, first_episodes, unwatched
 from pathnet_rl.genotype import union
 from pathnet_rl.rollout import gumbel_noise
 from pathnet_rl.run_folder import environment_log
@@ -17,13 +17,17 @@ from pathnet_rl.telemetry import FinishedTask, GreedyReturns
 
 
 def greedy_returns(
-    store: GridStore, config: RunConfig, finished: FinishedTask, seed: int
+    store: GridStore,
+    config: RunConfig,
+    finished: FinishedTask,
+    seed: int,
+    watching: Watching = unwatched,
 ) -> GreedyReturns:
     """Play the first episode in each of several environments, always with the likeliest action.
 
     The seed fixes the environments, so two replays differ only if the pathway's numbers do.
     """
-    return _play(store, config, finished, config.replay.episodes, seed, None)
+    return _play(store, config, finished, config.replay.episodes, seed, None, watching)
 
 
 def sampled_returns(
@@ -32,10 +36,12 @@ def sampled_returns(
     finalist: FinishedTask,
     episodes: int,
     sequence: np.random.SeedSequence,
+    watching: Watching = unwatched,
 ) -> GreedyReturns:
     """The same with actions drawn from the policy, as it learned; all randomness is the sequence's."""
     rng = np.random.default_rng(sequence)
-    return _play(store, config, finalist, episodes, environment_seed(sequence), rng)
+    seed = environment_seed(sequence)
+    return _play(store, config, finalist, episodes, seed, rng, watching)
 
 
 def _play(
@@ -45,6 +51,7 @@ def _play(
     episodes: int,
     seed: int,
     rng: np.random.Generator | None,
+    watching: Watching,
 ) -> GreedyReturns:
     environments = envs.make(finished.name, episodes, config, environment_log(config))
     try:
@@ -59,7 +66,7 @@ def _play(
             scores = logits[0] if rng is None else logits[0] + gumbel_noise(rng, logits[0].shape)
             return np.asarray(scores.argmax(axis=-1))
 
-        played = first_episodes(environments, seed, choose, config.replay.most_steps)
+        played = first_episodes(environments, seed, choose, config.replay.most_steps, watching)
         return GreedyReturns(tuple(float(r) for r in played.returns), int(played.cut.sum()))
     finally:
         environments.close()

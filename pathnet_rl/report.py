@@ -15,12 +15,14 @@ from pathnet_rl.checkpoint import cannot_write, write_json
 from pathnet_rl.config import RunConfig
 from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
+from pathnet_rl.first_episodes import unwatched
 from pathnet_rl.metrics import area_under_curve, learning_curve, mean_of_last, relative_area
 from pathnet_rl.pictures import draw_curves
 from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.reading import read_table, whole_number
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import TaskResult
+from pathnet_rl.watching import Watch
 
 READ_COLUMNS = ("task", "arm", "agent_steps", "episode_return")
 
@@ -84,12 +86,14 @@ def summarise(
     results: dict[Arm, list[TaskResult]],
     random: RandomPolicy | None = None,
     random_episodes: int | None = None,
+    watch: Watch | None = None,
 ) -> list[TaskSummary]:
     """One summary for each finished task of each arm.
 
     Args:
         random: whose episodes count, if not those in the run's folder; where a task has a control and fewer
             than `random_episodes` of them (as configured, if not given) are known, they are played now.
+        watch: is told of these.
     """
     random_episodes = random_episodes or config.replay.random_episodes
     random = random or RandomPolicy(folder.random_policy)
@@ -111,7 +115,8 @@ def summarise(
             control = areas.get(task)
             chance = ratio = None
             if area is not None and control is not None:
-                chance = random.mean(name, config.rules(name), random_episodes)
+                watching = unwatched if watch is None else watch.of(f"a random policy plays {name}")
+                chance = random.mean(name, config.rules(name), random_episodes, watching)
                 ratio = relative_area(area, control, chance)
             episodes = 0 if table is None else len(table.returns)
             summaries.append(TaskSummary(arm, result, episodes, mean, area, curve, chance, ratio))

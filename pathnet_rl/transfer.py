@@ -16,6 +16,7 @@ from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew, Display, Progress
 from pathnet_rl.errors import UserError
+from pathnet_rl.fitness import check_evaluated, none_evaluated
 from pathnet_rl.genotype import union
 from pathnet_rl.judging import Judge
 from pathnet_rl.lineages import Heir, Solved, plan_heirs
@@ -23,13 +24,10 @@ from pathnet_rl.pace import Rate, Timer
 from pathnet_rl.returns_file import check_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import Report, TaskResult
+from pathnet_rl.watching import Interrupted, Watch
 
 REST_SECONDS = 10.0
 """How long all wait for the slowest worker's rollout before a checkpoint, at first."""
-
-
-class Interrupted(Exception):
-    """The run was asked to stop; everything has been saved."""
 
 
 class ArmRun:
@@ -51,9 +49,9 @@ class ArmRun:
         self._config, self._arm = config.of(arm), arm
         self._crew, self._folder, self._display = crew, folder, display
         self._stop_requested = stop_requested
-        self._judge = Judge(self._config, arm, crew)
+        self._judge = Judge(self._config, arm, crew, Watch(display, stop_requested))
         self._results: list[TaskResult] = []
-        self._patience = REST_SECONDS
+        self._patience, self._warned = REST_SECONDS, False
 
     def run(self) -> list[TaskResult]:
         """Learn every task that is left; the results of all of them."""
@@ -69,7 +67,10 @@ class ArmRun:
             task = self._restore(*latest)
         while True:
             if len(self._results) <= tasks.index(task):
-                self._learn()
+                if not self._crew.store.over:
+                    self._learn()
+                    # Judging may be stopped, or fail: what is learned is there already.
+                    self._save("0-learning")
                 self._results.append(self._judge.finish(task))
                 if task != tasks[-1]:
                     self._results = self._judge.after_later(self._results, task)
@@ -93,6 +94,7 @@ class ArmRun:
         crew.server.begin_next_task(task, path, [heir.copies for heir in heirs])
         crew.coordinator.begin_task(solved, heirs, config.steps_of(task))
         crew.hub.begin_task(task, 0)
+        self._warned = False
 
     def _solved(self) -> tuple[Solved, ...]:
         """What finished tasks were solved with, in order, if that is frozen."""
@@ -157,7 +159,13 @@ class ArmRun:
         crew.start()
         while not crew.wait(min(1.0, config.report_seconds)):
             clock.tick()
-            self._show(clock.recent)
+            if store.over:
+                what = "workers finish their rollouts and close their environments"
+                self._display.doing(
+                    f"{self._arm.value}, {config.tasks[store.task]} is learned", what
+                )
+            else:
+                self._show(clock.recent)
             if report.due():
                 self._report(clock.since_report())
             if save.due():
@@ -174,6 +182,9 @@ class ArmRun:
             self._display.note(f"an episode of {task} is lost: {why}")
         store, population = self._crew.store, self._crew.coordinator.snapshot()
         best = float(population.fitness.max())
+        if best == float("-inf") and 2 * store.agent_steps >= store.budget and not self._warned:
+            self._warned = True
+            self._display.note(f"half of {task} is done: {none_evaluated(self._config)}")
         self._display.update(
             Progress(
                 self._arm,
@@ -262,12 +273,14 @@ def run(
     """Run every arm that is not done yet; the results of all of them.
 
     Raises:
-        UserError: of episodes that were played before, rows are missing; nothing has been learned.
+        UserError: of episodes that were played before, rows are missing, or a task is over and nothing can be
+            kept of it; nothing has been learned.
     """
     for arm in config.arms:
         saved = folder.latest_state(arm)
         if saved is not None:
             check_returns(folder.returns, saved["hub"])
+            check_evaluated(config, saved)
     results: dict[Arm, list[TaskResult]] = {}
     for arm in config.arms:
         done = finished_results(folder, arm)

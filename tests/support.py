@@ -61,9 +61,13 @@ class TapeDisplay:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.shown: list[Progress] = []
+        self.done: list[tuple[str, str]] = []
 
     def update(self, progress: Progress) -> None:
         self.shown.append(progress)
+
+    def doing(self, what: str, how_far: str) -> None:
+        self.done.append((what, how_far))
 
     def note(self, line: str) -> None:
         self.notes.append(line)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pathnet_rl.transfer import Interrupted
+from pathnet_rl.watching import Interrupted
 from tests.bucket import Bucket, s3_server, wait_for
 from tests.support import ROOT, read_rows, run_experiment, tiny_config
 

@@ -71,11 +71,11 @@ def test_the_paper_preset_evolves_by_the_papers_rules() -> None:
         (RunConfig, {"workers": 0}, "workers"),
         (RunConfig, {"tasks": ()}, "tasks"),
         (RunConfig, {"agent_steps": (0,)}, "agent_steps must be at least 1"),
-        (RunConfig, {"agent_steps": (1, 2)}, "agent_steps has 2 numbers for 1 tasks"),
+        (RunConfig, {"agent_steps": (1, 2)}, "agent_steps has 2 numbers for 1 task;"),
         (
             RunConfig,
             {"learning": LearningConfig(reward_scale=(1.0, 2.0))},
-            "learning.reward_scale has 2 numbers for 1 tasks",
+            "learning.reward_scale has 2 numbers for 1 task;",
         ),
         (RunConfig, {"arms": ("pathnet", "pathnet")}, "an arm is named twice"),
         (

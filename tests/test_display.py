@@ -61,6 +61,31 @@ def test_lines_come_seldom_and_at_the_end_of_a_task() -> None:
     assert lines[2] == "[bold]as it is[/bold]"
 
 
+def test_what_is_done_is_said_once_and_what_comes_after_it_at_once() -> None:
+    out = io.StringIO()
+    done = replace(PROGRESS, agent_steps=1_000_000)
+    with Display(terminal(out, 60)) as display:
+        for _ in range(3):
+            display.update(done)
+        for agent_steps in range(3):
+            display.doing("replaying ALE/Pong-v5", f"{agent_steps} agent steps")
+        display.doing("replaying ALE/Alien-v5", "0 agent steps")
+        display.update(replace(done, task=2))
+    lines = out.getvalue().splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "pathnet, task 2 ALE/Pong-v5", "replaying ALE/Pong-v5", "replaying ALE/Alien-v5",
+        "pathnet, task 3 ALE/Pong-v5",
+    ]  # fmt: skip
+
+
+def test_a_terminal_gets_a_panel_for_what_learns_nothing() -> None:
+    out = io.StringIO()
+    with Display(Console(file=out, width=100, force_terminal=True)) as display:
+        display.doing("replaying ALE/Pong-v5", "1 of 4 episodes done")
+    assert "replaying ALE/Pong-v5" in out.getvalue()
+    assert "1 of 4 episodes done" in out.getvalue()
+
+
 def test_a_terminal_gets_a_panel_with_everything_on_it() -> None:
     out = io.StringIO()
     with Display(Console(file=out, width=100, force_terminal=True)) as display:

@@ -70,6 +70,12 @@ def check(environments: Environments, tape: list[Step]) -> None:
         ("pong", "ALE/Pong-v5"),
         ("ALE/crazyclimber-v5", "ALE/CrazyClimber-v5"),
         ("CartPol-v1", "CartPole-v1"),
+        ("lt_chasm", "labyrinth/lt_chasm"),
+        ("Labyrinth/lt_chasm", "labyrinth/lt_chasm"),
+        ("LT_chasms", "labyrinth/lt_chasm"),
+        ("labirynth/seekavoid_arena_01", "labyrinth/seekavoid_arena_01"),
+        ("ViZDoom/Basic", "vizdoom/basic"),
+        ("my_way_home", "vizdoom/my_way_home"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest_ones(wrong: str, near: str) -> None:

@@ -14,7 +14,7 @@ from pathnet_rl.engine import EngineSize
 from pathnet_rl.engine.torch_engine import TorchEngine
 from pathnet_rl.genotype import Genotype
 from pathnet_rl.grid import Grid
-from pathnet_rl.transfer import Interrupted
+from pathnet_rl.watching import Interrupted
 from tests.support import new_store, run_experiment, tiny_config
 from tests.test_custom_modules import LAYERS, settings
 from tests.test_network import GRIDS, close, observations, some_modules

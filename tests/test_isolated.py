@@ -19,7 +19,7 @@ from pathnet_rl.envs.interface import MOST_LOST_IN_A_ROW
 from pathnet_rl.envs.isolated import IsolatedEnvironments
 from pathnet_rl.errors import UserError
 from pathnet_rl.first_episodes import first_episodes
-from pathnet_rl.transfer import Interrupted
+from pathnet_rl.watching import Interrupted
 from tests.events import read_scalars
 from tests.support import TapeDisplay, run_experiment, tiny_config
 from tests.test_envs import check, play, same
@@ -137,14 +137,21 @@ def test_one_that_is_stuck_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     environments.close()
 
 
-def test_it_ends_with_who_asks(tmp_path: Path) -> None:
-    """Killed, the one leaves the other without commands."""
+@pytest.mark.parametrize("how", ["never", "sleep 2 after 1"])
+def test_it_ends_with_who_asks(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed, the one leaves the other without commands, or in one: it ends, and leaves nothing."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    crash(monkeypatch, how)
     pid = os.fork()
     if pid == 0:
         try:
-            environments = envs.make("CartPole-v1", 1, ISOLATED)
+            environments = envs.make(CRASHING, 1, ISOLATED, tmp_path / "log")
             environments.reset(0)
+            assert len(list(temporary.iterdir())) == 1
             (tmp_path / "children").write_text(str(children()[0].pid))
+            environments.step(np.array([1]))
             signal.pause()
         finally:
             os._exit(1)
@@ -157,6 +164,8 @@ def test_it_ends_with_who_asks(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     child.wait(10.0)
+    assert list(temporary.iterdir()) == []
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def test_first_episodes_are_played_again_if_they_were_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,6 +185,11 @@ def test_a_level_that_is_none_gets_the_nearest_names(wrong: str, near: str, lab:
     assert "\n" not in str(refused.value)
 
 
+def test_another_version_of_a_name_is_refused() -> None:
+    with pytest.raises(UserError, match=r"did you mean dmlab_gym/lt_chasm-v0\?"):
+        envs.make("dmlab_gym/lt_chasm-v1", 1)
+
+
 def test_without_the_engine_one_line_says_how_to_get_it(tmp_path: Path) -> None:
     """Blocked, not merely absent: this holds wherever the engine is installed."""
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['deepmind_lab'] = None")

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pathnet_rl import envs
+from pathnet_rl.envs.labyrinth import MISSING
 from pathnet_rl.envs.labyrinth_levels import LevelCache
 from pathnet_rl.errors import UserError
 from tests.labs import FAKE, lab
@@ -91,17 +93,73 @@ except gymnasium.error.ResetNeeded:
 """
 
 
-def test_the_gymnasium_environment_passes_gymnasiums_own_check(lab: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", CHECK],
+def _python(script: str, tmp_path: Path, *first: str) -> subprocess.CompletedProcess[str]:
+    """Run by a Python that finds what this one finds, and before that what lies in `first`."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([*first, *sys.path]),
+            "TMPDIR": str(tmp_path),
+        },
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_the_gymnasium_environment_passes_gymnasiums_own_check(lab: str, tmp_path: Path) -> None:
+    done = _python(CHECK, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("passed\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"colour": "purple"}, "colour is 'purple'; choose from 'rgb', 'grey'"),
+        ({"actions": "nope"}, "actions is 'nope'; choose from 'impala', 'unreal'"),
+        ({"render_mode": "human"}, "render_mode is 'human'; choose from None, 'rgb_array'"),
+        ({"settings": {"botCount": 2}}, "text to text"),
+        ({"settings": {"width": "32"}}, "width is not to be changed"),
+        ({"settings": {"bogus": "1"}}, 'Invalid setting: "bogus" = "1"'),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_refused_in_one_line(
+    arguments: dict[str, Any], said: str, lab: str, tmp_path: Path
+) -> None:
+    done = _python(ONE_LINE.format(arguments=arguments), tmp_path)
+    assert said in done.stdout, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+ONE_LINE = """
+from pathnet_rl.envs.labyrinth import LabyrinthEnvironment
+from pathnet_rl.errors import UserError
+try:
+    LabyrinthEnvironment("lt_chasm", **{arguments!r}).reset(seed=1)
+except UserError as error:
+    assert error.__suppress_context__ or error.__context__ is None
+    print(error)
+"""
+
+
+def test_without_the_engine_gymnasium_shows_one_error(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['deepmind_lab'] = None")
+    script = "import gymnasium; gymnasium.make('pathnet_rl.envs:labyrinth/lt_chasm')"
+    done = _python(script, tmp_path, str(tmp_path))
+    assert done.returncode == 1
+    assert MISSING in done.stderr
+    assert done.stderr.count("Traceback") == 1
+
+
+def test_a_setting_of_the_engine_is_taken(lab: str, tmp_path: Path) -> None:
+    script = ONE_LINE.format(arguments={"settings": {"botCount": "2"}})
+    done = _python(script, tmp_path)
+    assert done.returncode == 0
+    assert "botCount" not in done.stdout + done.stderr
 
 
 # Maps --------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.mirror import Mirror, RemoteLock
 from pathnet_rl.remote import RemoteFolder
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.transfer import Interrupted
+from pathnet_rl.watching import Interrupted
 from tests.bucket import Bucket, s3_server
 from tests.support import read_rows, run_experiment, tiny_config
 

@@ -15,7 +15,7 @@ from pathnet_rl.envs.gymnasium_task import GymnasiumEnvironments
 from pathnet_rl.envs.interface import MOST_LOST_IN_A_ROW
 from pathnet_rl.envs.meaning import Meaning
 from pathnet_rl.errors import UserError
-from pathnet_rl.transfer import Interrupted
+from pathnet_rl.watching import Interrupted
 from tests import misbehaving
 from tests.events import read_scalars
 from tests.misbehaving import Images
@@ -220,6 +220,39 @@ def test_what_is_not_clear_is_refused_with_the_option_that_settles_it(
     with pytest.raises(UserError, match="it observes") as refused:
         Meaning.of("it", space, EnvironmentOptions())
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "said"),
+    [
+        (Box(0, 255, (84, 84, 3), np.uint8), {"image_range": (0, 1)}, "--image-range 0 1 contradicts"),
+        (Box(0, 255, (84, 84, 3), np.uint8), {"image_range": (0, 300)}, "between 0 and 255"),
+        (BITS, {"image_range": (0, 255)}, "between 0 and 1"),
+        (Box(0, 1, (84, 84, 3), np.float32), {"image_range": (0, 255)}, "between 0 and 1"),
+        (Box(0, 255, (84, 84, 3), np.uint8), {"channels": "first"}, "--channels first contradicts"),
+        (Box(0, 255, (4, 84, 84), np.uint8), {"channels": "last"}, "--channels last contradicts"),
+    ],
+)  # fmt: skip
+def test_options_that_contradict_what_is_clear_are_refused(
+    space: Box, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match="it observes images") as refused:
+        Meaning.of("it", space, EnvironmentOptions.model_validate(options))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "options"),
+    [
+        (Box(0, 255, (84, 84, 3), np.uint8), {"image_range": (0, 255), "channels": "last"}),
+        (Box(0, 1, (6, 7, 20), np.uint8), {"channels": "last"}),
+        (Box(0, 1e30, (84, 84, 3), np.float32), {"image_range": (0, 1)}),
+    ],
+)
+def test_options_that_agree_or_say_more_are_taken(space: Box, options: dict[str, Any]) -> None:
+    meaning = Meaning.of("it", space, EnvironmentOptions.model_validate(options))
+    assert meaning.shown(np.zeros((1, *space.shape), space.dtype)).max() == 0
+    assert meaning.channels_last
 
 
 def test_options_settle_what_is_not_clear() -> None:

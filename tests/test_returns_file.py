@@ -12,7 +12,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
 from pathnet_rl.returns_file import ReturnsFile, check_returns
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.transfer import Interrupted
+from pathnet_rl.watching import Interrupted
 from tests.support import TapeDisplay, read_rows, run_experiment, tiny_config
 
 

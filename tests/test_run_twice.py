@@ -26,7 +26,7 @@ from pathnet_rl import checkpoint
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.transfer import Interrupted
+from pathnet_rl.watching import Interrupted
 from tests.events import read_steps
 from tests.support import (
     ROOT,

@@ -22,7 +22,8 @@ from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import TaskResult
-from pathnet_rl.transfer import Interrupted, finished_results, tasks_of
+from pathnet_rl.transfer import finished_results, tasks_of
+from pathnet_rl.watching import Interrupted
 from tests.support import TapeDisplay, run_experiment, serial_crew, tiny_config
 
 TASKS = 3

@@ -13,6 +13,7 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Server
 from pathnet_rl.duplication import Duplication
 from pathnet_rl.errors import UserError
+from pathnet_rl.fitness import none_evaluated
 from pathnet_rl.genotype import ActiveModules, Genotype, difference, no_modules, union
 from pathnet_rl.hyperparameters import Factors, Hyperparameter
 from pathnet_rl.lineages import Heir, Solved, beside, descended, found_lineages
@@ -220,12 +221,7 @@ class TournamentCoordinator:
         """
         evaluated = np.flatnonzero(np.isfinite(self._fitness))
         if not len(evaluated):
-            raise UserError(
-                f"the task ended before any pathway had played its T ="
-                f" {self._config.evolution.episodes} episodes, so none can be called the best;"
-                " give the task more agent_steps, or lower evolution.episodes or evolution.population,"
-                " under another --name"
-            )
+            raise UserError(f"the task is over: {none_evaluated(self._config)}")
         if self._switches.freeze_random:
             order = [int(self._rng.choice(evaluated))]
         else:

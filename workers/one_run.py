@@ -16,7 +16,8 @@ from pathnet_rl.grid import build_grid
 from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.report import summarise, write_report
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.transfer import Interrupted, run
+from pathnet_rl.transfer import run
+from pathnet_rl.watching import Interrupted, Watch
 from workers.serial import SerialCrew
 
 
@@ -80,7 +81,8 @@ def _learn(
             config, folder, lambda arm: SerialCrew(config, arm, grid), display, stop_requested
         )
         random = instructions.policy(folder)
-        summaries = summarise(config, folder, results, random, instructions.random_episodes)
+        watch = Watch(display, stop_requested)
+        summaries = summarise(config, folder, results, random, instructions.random_episodes, watch)
         write_report(config, folder, summaries)
     except Interrupted:
         return Outcome(member, stopped=True)

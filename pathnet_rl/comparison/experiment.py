@@ -15,10 +15,11 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from pathnet_rl import engine
+from pathnet_rl import engine, envs
 from pathnet_rl.checkpoint import anything_in
 from pathnet_rl.comparison.sweep import Setting, settings_of, with_values
 from pathnet_rl.config import MAY_CHANGE, RunConfig
+from pathnet_rl.envs.interface import Described
 from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
@@ -209,14 +210,18 @@ def pair_label(pair: str) -> str:
     return ">".join(short_name(task) for task in tasks_in(pair))
 
 
-def check_tasks(comparison: Comparison) -> None:
-    """Find out before anything is begun whether all pairs can be learned.
+def check_tasks(comparison: Comparison) -> dict[str, Described]:
+    """Find out before anything is begun whether all pairs can be learned; what their tasks are.
 
     Raises:
         UserError: a task is unknown, or does not fit the grid or the other tasks of its pair.
     """
+    described: dict[str, Described] = {}
     for member in _one_of_each_pair(comparison):
-        engine.check_fit(member.config, build_grid(member.config))
+        new = [name for name in member.config.tasks if name not in described]
+        described |= {name: envs.describe(name, member.config) for name in new}
+        engine.check_fit(member.config, build_grid(member.config, described))
+    return described
 
 
 def _one_of_each_pair(comparison: Comparison) -> list[Member]:

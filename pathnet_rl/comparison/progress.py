@@ -34,6 +34,9 @@ class ProgressFile:
             self._next = time.monotonic() + SECONDS
             self.write(self._done_before(progress) + progress.agent_steps)
 
+    def doing(self, what: str, how_far: str) -> None:
+        """Nobody looks: no agent step is done meanwhile."""
+
     def note(self, line: str) -> None:
         """Nobody listens."""
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.envs.board import Board, Shown
 from pathnet_rl.envs.interface import MOST_LOST_IN_A_ROW, Step
+from pathnet_rl.envs.scratch import Scratch
 from pathnet_rl.errors import UserError
 
 LONGEST_SILENCE = 600.0
@@ -52,9 +53,7 @@ class IsolatedEnvironments:
         self._deaths = self._fruitless = 0
         self._earlier_seconds = 0.0
         # Simulators leave files behind, all the more if they die.
-        self._temporary = tempfile.TemporaryDirectory(
-            prefix="pathnet-rl-", ignore_cleanup_errors=True
-        )
+        self._scratch = Scratch()
         self._log: IO[bytes] = (
             tempfile.TemporaryFile() if log is None else log.open("a+b")  # noqa: SIM115
         )
@@ -112,7 +111,7 @@ class IsolatedEnvironments:
             _status_at_last(process)
             self._replies.close()
         self._log.close()
-        self._temporary.cleanup()
+        self._scratch.close()
 
     def _start(self) -> Shown:
         """Start the process, and hear what its environments show."""
@@ -128,6 +127,7 @@ class IsolatedEnvironments:
             "commands": theirs,
             "replies": told,
             "frames": frames,
+            "scratch": str(self._scratch.path),
         }
         # Of a session of its own, so that Ctrl-C in a terminal is for those who save.
         self._process = subprocess.Popen(
@@ -139,7 +139,7 @@ class IsolatedEnvironments:
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(sys.path),
-                "TMPDIR": self._temporary.name,
+                "TMPDIR": str(self._scratch.path),
                 "LP_NUM_THREADS": "0",  # DeepMind Lab's renderer: more threads are slower.
             },
             start_new_session=True,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import gymnasium
 import numpy as np
@@ -19,7 +19,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from pathnet_rl.environment_options import EnvironmentOptions, LabActions
+from pathnet_rl.environment_options import Colour, EnvironmentOptions, LabActions
 from pathnet_rl.envs.labyrinth_levels import LevelCache, find_level, level_named
 from pathnet_rl.errors import UserError
 
@@ -28,6 +28,8 @@ Image = NDArray[np.uint8]
 SIZE = 84
 ACTION_REPEAT = 4
 MOST_SEEDS = 2**31 - 1
+SETTLED = ("width", "height", "fps")
+"""Settings of the engine that a task cannot have otherwise."""
 
 FORWARD, BACKWARD = (0, 0, 0, 1, 0, 0, 0), (0, 0, 0, -1, 0, 0, 0)
 STRAFE_LEFT, STRAFE_RIGHT = (0, 0, -1, 0, 0, 0, 0), (0, 0, 1, 0, 0, 0, 0)
@@ -61,10 +63,13 @@ class LabyrinthEnvironment(gymnasium.Env[Image, np.int64]):
         level: its name to the engine, such as seekavoid_arena_01.
         actions: see ACTIONS.
         colour: images of three channels or of one, [84, 84, 3] or [84, 84, 1], uint8.
-        settings: more of the engine's own, such as botCount; text to text.
+        settings: more of the engine's own, such as botCount; text to text. The size of its images and the
+            frames of a second are settled.
+        render_mode: rgb_array, or none.
 
     Raises:
-        UserError: the engine is missing, or has no such level.
+        UserError: the engine is missing, or has no such level; an argument makes no sense; from `reset`, the
+            engine refuses the settings.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 60 // ACTION_REPEAT}  # noqa: RUF012
@@ -73,13 +78,18 @@ class LabyrinthEnvironment(gymnasium.Env[Image, np.int64]):
         self,
         level: str,
         actions: LabActions = "impala",
-        colour: str = "rgb",
+        colour: Colour = "rgb",
         settings: Mapping[str, str] | None = None,
         render_mode: str | None = None,
     ) -> None:
+        _check("actions", actions, get_args(LabActions))
+        _check("colour", colour, get_args(Colour))
+        _check("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        _check_settings(settings or {})
         self._lab = _engine(level)
         self._level = find_level(self._lab.runfiles_path(), level)
-        self._settings = {"width": str(SIZE), "height": str(SIZE), "fps": "60", **(settings or {})}
+        self._settings = {"width": str(SIZE), "height": str(SIZE), "fps": "60"}
+        self._settings |= settings or {}
         self._actions = np.array(ACTIONS[actions], dtype=np.intc)
         self._grey = colour == "grey"
         self.render_mode = render_mode
@@ -126,13 +136,19 @@ class LabyrinthEnvironment(gymnasium.Env[Image, np.int64]):
 
     def _new_instance(self) -> None:
         self.close()
-        self._instance = self._lab.Lab(
-            self._level,
-            ["RGB_INTERLEAVED"],
-            config=self._settings,
-            renderer="software",
-            level_cache=LevelCache(),
-        )
+        try:
+            self._instance = self._lab.Lab(
+                self._level,
+                ["RGB_INTERLEAVED"],
+                config=self._settings,
+                renderer="software",
+                level_cache=LevelCache(),
+            )
+        except RuntimeError as error:
+            said = " ".join(str(error).partition("stack traceback")[0].split())
+            raise UserError(
+                f"DeepMind Lab refuses level {self._level} with settings {self._settings}: {said}"
+            ) from None
 
     def _look(self) -> None:
         # A copy: the engine draws the next frame into the same memory.
@@ -166,7 +182,25 @@ def _engine(level: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "deepmind_lab":
             raise UserError(f"deepmind_lab cannot be loaded: {error}") from error
-        raise UserError(f"labyrinth/{level} {MISSING}") from error
+        raise UserError(f"labyrinth/{level} {MISSING}") from None
     except ImportError as error:
         raise UserError(f"deepmind_lab cannot be loaded: {error}") from error
     return deepmind_lab
+
+
+def _check(argument: str, given: object, known: tuple[str | None, ...]) -> None:
+    if given not in known:
+        raise UserError(f"{argument} is {given!r}; choose from {', '.join(map(repr, known))}")
+
+
+def _check_settings(settings: Mapping[str, str]) -> None:
+    """The engine says of a wrong type that it is one, and not whose."""
+    for name, value in settings.items():
+        if type(name) is not str or type(value) is not str:
+            raise UserError(
+                f"settings are text to text, as in {{'botCount': '2'}}; got {name!r}: {value!r}"
+            )
+        if name in SETTLED:
+            raise UserError(
+                f"the setting {name} is not to be changed: what is observed depends on it"
+            )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import shutil
@@ -13,6 +12,7 @@ import zlib
 from pathlib import Path
 
 from pathnet_rl.environment_options import LABYRINTH
+from pathnet_rl.envs.nearest import nearest
 from pathnet_rl.errors import UserError
 
 PAPER = ("lt_chasm", "seekavoid_arena_01", "stairway_to_melon")
@@ -24,12 +24,22 @@ OTHER_FOLDERS = ("", "contributed/dmlab30/", "contributed/psychlab/", "tests/")
 
 
 def level_named(task: str) -> str:
-    """The level of a task: lt_chasm for labyrinth/lt_chasm, and for dmlab_gym/lt_chasm-v0."""
+    """The level of a task: lt_chasm for labyrinth/lt_chasm, and for dmlab_gym/lt_chasm-v0.
+
+    Raises:
+        UserError: it is another version of dmlab-gym's, which is not known here.
+    """
     task = task.rpartition(":")[2]
     ours, theirs = LABYRINTH
-    if task.startswith(theirs):
-        return task.removeprefix(theirs).rpartition("-v")[0] or task.removeprefix(theirs)
-    return task.removeprefix(ours)
+    if not task.startswith(theirs):
+        return task.removeprefix(ours)
+    level, _, version = task.removeprefix(theirs).partition("-v")
+    if version not in ("", "0"):
+        raise UserError(
+            f"unknown task {task!r}: dmlab-gym's levels are of version 0; did you mean"
+            f" {theirs}{level}-v0?"
+        )
+    return level
 
 
 def find_level(runfiles: str, level: str) -> str:
@@ -54,10 +64,8 @@ def find_level(runfiles: str, level: str) -> str:
     for folder in OTHER_FOLDERS:
         if folder + level in known:
             return folder + level
-    short = {name.rpartition("/")[2].lower(): name for name in known}
-    hits = difflib.get_close_matches(level.rpartition("/")[2].lower(), short, n=3)
-    nearest = [short[hit] for hit in hits] or [name for name in PAPER if name in known]
-    names = ", ".join(f"labyrinth/{name}" for name in nearest)
+    found = nearest(level, known) or [name for name in PAPER if name in known]
+    names = ", ".join(f"labyrinth/{name}" for name in found)
     raise UserError(f"DeepMind Lab has no level {level!r}; did you mean {names}?")
 
 

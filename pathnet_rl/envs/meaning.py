@@ -12,6 +12,8 @@ from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.errors import UserError
 
 BRIGHTEST = 255.0
+MOST_CHANNELS = 4
+"""Of images that are certainly no other way round."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Meaning:
         """By a space's shape, type and bounds, and the options for what these leave open.
 
         Raises:
-            UserError: it is neither numbers [features] nor an image, or channels or bounds are not clear.
+            UserError: it is neither numbers [features] nor an image, channels or bounds are not clear, or an
+                option contradicts what is clear.
         """
         if len(space.shape) not in (1, 3):
             raise UserError(
@@ -41,10 +44,16 @@ class Meaning:
             )
         if len(space.shape) == 1:
             return cls(space)
-        last = _channels_last(name, space.shape, options)
-        low, high = options.image_range or (float(space.low.min()), float(space.high.max()))
-        if space.dtype == np.bool_:
-            low, high = 0.0, 1.0
+        bounds = (0.0, 1.0) if space.dtype == np.bool_ else _bounds(space)
+        pixels = space.dtype == np.uint8 and bounds == (0.0, BRIGHTEST)
+        last = _channels_last(name, space.shape, options, pixels)
+        low, high = options.image_range or bounds
+        exact = pixels or space.dtype == np.bool_
+        if (low, high) != bounds if exact else low < bounds[0] or high > bounds[1]:
+            raise UserError(
+                f"{name} observes images of {space.dtype} between {bounds[0]:g} and {bounds[1]:g}, which"
+                f" --image-range {low:g} {high:g} contradicts; leave it out"
+            )
         if not (np.isfinite([low, high]).all() and low < high):
             raise UserError(
                 f"{name} observes images between {low:g} and {high:g}, and it is not clear what is dark and"
@@ -87,16 +96,34 @@ class Meaning:
         return f"images {axes} (channels {where}), {self.space.dtype}, {low:g}..{high:g}"
 
 
-def _channels_last(name: str, shape: tuple[int, ...], options: EnvironmentOptions) -> bool:
+def _bounds(space: Box) -> tuple[float, float]:
+    return float(space.low.min()), float(space.high.max())
+
+
+def _channels_last(
+    name: str, shape: tuple[int, ...], options: EnvironmentOptions, pixels: bool
+) -> bool:
     """Whether the last one of three axes is the channels, and not the first.
 
+    Args:
+        pixels: what is observed is what cameras and screens show, and no planes of a board.
+
     Raises:
-        UserError: neither is shorter than all others, and no option says which it is.
+        UserError: neither is shorter than all others, and no option says which it is; or it is clear, and an
+            option says otherwise.
     """
-    if options.channels != "auto":
-        return options.channels == "last"
     first, middle, last = shape
-    if min(first, last) < middle and first != last:
+    clear = min(first, last) < middle and first != last
+    if options.channels != "auto":
+        said = options.channels == "last"
+        if pixels and clear and min(first, last) <= MOST_CHANNELS and said != (last < first):
+            raise UserError(
+                f"{name} observes images of shape {shape}, with channels"
+                f" {'last' if last < first else 'first'}, which --channels {options.channels} contradicts;"
+                " leave it out"
+            )
+        return said
+    if clear:
         return last < first
     raise UserError(
         f"{name} observes images of shape {shape}, and it is not clear which axis is the channels; say"

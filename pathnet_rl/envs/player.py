@@ -1,15 +1,18 @@
 """The process that plays isolated environments: it does what it is asked until nobody asks any more.
 
 Commands and answers are lines of JSON in pipes; observations, actions and rewards lie in shared memory.
+When nobody asks or listens any more (they were killed, perhaps), it deletes environments' temporary files.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -22,11 +25,30 @@ from pathnet_rl.envs.registry import make_here
 from pathnet_rl.errors import UserError
 
 
+class _NobodyListens(Exception):
+    """Who asked is no more."""
+
+
 def play(what: dict[str, Any]) -> None:
     """Make the environments, say what they show, and step them."""
+    with suppress(_NobodyListens):
+        _play(what)
+    # Not after any other error: then another process may be started in the same folder.
+    shutil.rmtree(what["scratch"], ignore_errors=True)
+
+
+def _play(what: dict[str, Any]) -> None:
+    """Until nobody asks.
+
+    Raises:
+        _NobodyListens: nobody hears the answer.
+    """
 
     def answer(**said: Any) -> None:
-        os.write(what["replies"], json.dumps(said).encode() + b"\n")
+        try:
+            os.write(what["replies"], json.dumps(said).encode() + b"\n")
+        except BrokenPipeError:
+            raise _NobodyListens from None
 
     try:
         options = EnvironmentOptions.model_validate(what["options"])

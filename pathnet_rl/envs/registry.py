@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from functools import partial
@@ -12,14 +11,20 @@ import ale_py
 import gymnasium
 from gymnasium.error import Error as GymnasiumError
 
-from pathnet_rl.environment_options import LABYRINTH, EnvironmentOptions, in_labyrinth
+from pathnet_rl.environment_options import (
+    ATARI,
+    LABYRINTH,
+    VIZDOOM,
+    EnvironmentOptions,
+    in_labyrinth,
+)
 from pathnet_rl.envs.atari import AtariEnvironments
 from pathnet_rl.envs.gymnasium_task import GymnasiumEnvironments
 from pathnet_rl.envs.interface import Described, Environments
 from pathnet_rl.envs.isolated import IsolatedEnvironments
 from pathnet_rl.envs.labyrinth_levels import PAPER
+from pathnet_rl.envs.nearest import nearest
 from pathnet_rl.envs.stacked import StackedImages
-from pathnet_rl.envs.vizdoom import PREFIX as VIZDOOM
 from pathnet_rl.envs.vizdoom import SCENARIOS, vizdoom_environment
 from pathnet_rl.errors import UserError
 
@@ -52,7 +57,7 @@ def make(
     else:
         environments = make_here(name, count, options)
     images = options.frame_stack
-    if images == 1 or len(environments.observation_shape) != 3 or name.startswith("ALE/"):
+    if images == 1 or len(environments.observation_shape) != 3 or name.startswith(ATARI):
         return environments
     return StackedImages(environments, images)
 
@@ -77,7 +82,7 @@ def make_here(name: str, count: int, options: EnvironmentOptions) -> Environment
             ) from error
     if name not in gymnasium.registry:
         raise UserError(f"unknown task {name!r}{_nearest(name)}")
-    if name.startswith("ALE/"):
+    if name.startswith(ATARI):
         game = str(gymnasium.spec(name).kwargs["game"])
         return AtariEnvironments(game, count, options.protocol)
     try:
@@ -100,7 +105,7 @@ def describe(
 def short_name(name: str) -> str:
     """A task's name for folders and tables: CrazyClimber for ALE/CrazyClimber-v5."""
     name = name.rpartition(":")[2]
-    for family in ("ALE/", *LABYRINTH, VIZDOOM):
+    for family in (ATARI, *LABYRINTH, VIZDOOM):
         name = name.removeprefix(family)
     # A folder's name, of letters that any file system takes, and no way out of the folder that it is in.
     return re.sub(r"[^\w.+=-]", "-", name.rpartition("-v")[0] or name).lstrip(".") or "task"
@@ -110,24 +115,16 @@ def _nearest(name: str) -> str:
     known = [
         task
         for task in gymnasium.registry
-        if task.startswith("ALE/")
+        if task.startswith(ATARI)
         # ViZDoom's own environments, once they are registered, show more than an image.
         or ("-v" in task and not _is_old_atari(task) and not task.startswith("Vizdoom"))
     ]
+    known += [f"labyrinth/{level}" for level in PAPER]
     known += [VIZDOOM + scenario for scenario in SCENARIOS]
-    lowered = {task.lower(): task for task in known}
-    short = {short_name(task).lower(): task for task in known}
-    wanted = name.lower()
-    found = [
-        *(lowered[hit] for hit in difflib.get_close_matches(wanted, lowered, n=3)),
-        *(short[hit] for hit in difflib.get_close_matches(short_name(name).lower(), short, n=3)),
-    ]
-    nearest = list(dict.fromkeys(found))[:3]
-    return (
-        f"; did you mean {', '.join(nearest)}?" if nearest else "; see gymnasium.pprint_registry()"
-    )
+    found = nearest(name, known)
+    return f"; did you mean {', '.join(found)}?" if found else "; see gymnasium.pprint_registry()"
 
 
 def _is_old_atari(task: str) -> bool:
     spec = gymnasium.registry[task]
-    return "ale_py" in str(spec.entry_point) and not task.startswith("ALE/")
+    return "ale_py" in str(spec.entry_point) and not task.startswith(ATARI)

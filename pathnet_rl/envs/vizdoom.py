@@ -8,11 +8,9 @@ instead of ending it. An engine leaves nothing behind, however this process ends
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,11 @@ import psutil
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from pathnet_rl.environment_options import EnvironmentOptions
+from pathnet_rl.environment_options import VIZDOOM, EnvironmentOptions
+from pathnet_rl.envs.nearest import nearest
+from pathnet_rl.envs.scratch import Scratch
 from pathnet_rl.errors import UserError
 
-PREFIX = "vizdoom/"
 SCENARIOS: Mapping[str, str] = {
     "basic": "VizdoomBasic-v1",
     "deadly_corridor": "VizdoomDeadlyCorridor-v1",
@@ -146,13 +145,11 @@ class VizdoomScenario(gymnasium.Env[NDArray[np.uint8], np.int64]):
         It writes into its working directory, which is a folder of its own and gone before the first step, and
         so are the names of its shared memory: nothing is left to a process that ends without closing.
         """
-        with tempfile.TemporaryDirectory(
-            prefix="pathnet-rl-vizdoom-", ignore_cleanup_errors=True
-        ) as folder:
-            launcher = Path(folder, "launch")
+        with Scratch("vizdoom-") as folder:
+            launcher = folder / "launch"
             launcher.write_text(
                 _LAUNCHER.format(
-                    folder=shlex.quote(folder),
+                    folder=shlex.quote(str(folder)),
                     python=shlex.quote(sys.executable),
                     become=shlex.quote(_BECOME),
                     engine=shlex.quote(str(self._engine)),
@@ -163,7 +160,7 @@ class VizdoomScenario(gymnasium.Env[NDArray[np.uint8], np.int64]):
             self._game.set_doom_config_path(os.devnull)
             observation, _ = self._environment.reset(seed=seed)
             self._earlier_seconds, self._seconds = self.elsewhere_seconds, 0.0
-            self._process = psutil.Process(int(Path(folder, "pid").read_text()))
+            self._process = psutil.Process(int((folder / "pid").read_text()))
         for kind in ("SM", "MQCtr", "MQDoom"):
             with contextlib.suppress(OSError):
                 Path(f"/dev/shm/ViZDoom{kind}{self._game.get_instance_id()}").unlink()
@@ -189,15 +186,15 @@ def vizdoom_environment(
         UserError: there is no such scenario (the nearest names are offered), or no ViZDoom.
     """
     if scenario not in SCENARIOS:
-        nearest = difflib.get_close_matches(scenario.lower(), SCENARIOS, n=3, cutoff=0.4)
-        known = f"did you mean {', '.join(PREFIX + name for name in nearest)}?" if nearest else ""
+        found = nearest(scenario, SCENARIOS)
+        known = f"did you mean {', '.join(VIZDOOM + name for name in found)}?" if found else ""
         raise UserError(
-            f"unknown task {PREFIX + scenario!r}; {known or 'there are ' + ', '.join(SCENARIOS)}"
+            f"unknown task {VIZDOOM + scenario!r}; {known or 'there are ' + ', '.join(SCENARIOS)}"
         )
     try:
         return VizdoomScenario(scenario, grey=options.colour == "grey")
     except ImportError as error:
         raise UserError(
-            f"task {PREFIX + scenario} needs the package vizdoom ({error}); `make vizdoom-transfer` installs"
+            f"task {VIZDOOM + scenario} needs the package vizdoom ({error}); `make vizdoom-transfer` installs"
             " it, and so does pip install 'pathnet-rl[vizdoom]'"
         ) from error

@@ -13,6 +13,7 @@ import numpy as np
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
+from pathnet_rl.fitness import check_evaluated
 from pathnet_rl.provenance import read_starts
 from pathnet_rl.report import ReturnsTable, read_returns
 from pathnet_rl.run_folder import RunFolder
@@ -122,6 +123,7 @@ def _read_arm(
     try:
         results = [TaskResult.from_state(result) for result in state["results"]]
         if not state["finished"]:
+            check_evaluated(config, state)
             task, steps = int(state["store"]["task"]), int(state["store"]["agent_steps"])
             raise UserError(
                 f"it is not finished (last saved at {steps:,} of {config.steps_of(task):,} agent steps of"

@@ -9,10 +9,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pathnet_rl.config import GridConfig, check_width
+from pathnet_rl.config import GridConfig
 from pathnet_rl.grid import Grid
 from pathnet_rl.lineages import LineagesConfig
-from pathnet_rl.modules import LinearModule
+from pathnet_rl.modules import LinearModule, check_width
 from pathnet_rl.settings import MOST, Settings
 
 

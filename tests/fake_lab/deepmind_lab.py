@@ -47,6 +47,12 @@ class Lab:
                 raise ValueError(f"Unknown observation '{name}'.")
         if not (Path(runfiles_path()) / f"baselab/game_scripts/levels/{level}.lua").exists():
             raise RuntimeError(f'Failed to init environment - "Level not found: {level}"')
+        for name, value in config.items():
+            if name not in ("width", "height", "fps", "botCount"):
+                raise RuntimeError(
+                    f'Failed to init environment - "setting_overrides.lua:140: Invalid setting: "{name}" ='
+                    f' "{value}"\nstack traceback:\n\t[C]: in function error"'
+                )
         self._size = int(config.get("height", 240)), int(config.get("width", 320))
         if self._size[1] % 4:
             raise RuntimeError("'width' must be a positive multiple of 4.")
