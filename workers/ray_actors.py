@@ -18,7 +18,7 @@ from typing import Any, ClassVar, cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pathnet_rl.arms import Arm
@@ -236,11 +236,22 @@ class CourierActor:
 
     def __init__(self, config: RunConfig, grid: Grid, block: str, server: str, cpus: int) -> None:
         keep_freed_memory()
-        locate = cast("ServerActor", Waiting(ray.get_actor(server), "the server")).address
-        self._client = ExchangeClient(locate)
+        self._server = ray.get_actor(server)
+        self._client = ExchangeClient(self._locate)
         self._made: Callable[[], Courier] = lambda: Courier(
             config, grid, block_folder() / block, self._client, cpus
         )
+
+    def _locate(self) -> Address:
+        """Where the server is now.
+
+        Raises:
+            ConnectionError: ray is starting it again.
+        """
+        try:
+            return cast("Address", answer(self._server.address.remote(), "the server"))
+        except ActorUnavailableError as error:
+            raise ConnectionError(str(error)) from error
 
     @cached_property
     def _courier(self) -> Courier:

@@ -47,6 +47,8 @@ class Options:
     """Only those whose names contain one of these."""
     output: Path | None = None
     """A JSON file of what came of each."""
+    folder: Path | None = None
+    """Where the runs are, and stay. A temporary one if not given."""
 
 
 @dataclass
@@ -226,7 +228,7 @@ def main() -> None:
     """The command line: `python -m tests.faults`."""
     options = tyro.cli(Options, prog="python -m tests.faults", description=__doc__)
     with tempfile.TemporaryDirectory(prefix="pathnet-rl-faults-") as folder:
-        suite = Suite(options, Path(folder))
+        suite = Suite(options, options.folder or Path(folder))
         suite.run()
     _console.print(show(suite.faults))
     if options.output is not None:
