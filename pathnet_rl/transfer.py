@@ -168,7 +168,8 @@ class ArmRun:
                 self._show(clock.recent)
             if report.due():
                 self._report(clock.since_report())
-            if save.due():
+            # At its end nodes still send what they did, and all is saved after that.
+            if save.due() and not (store.over or store.stopped):
                 self._save("0-learning")
             if self._stop_requested() and not store.stopped:
                 self._display.note("stopping: every worker finishes its rollout, then all is saved")

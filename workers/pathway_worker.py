@@ -168,7 +168,8 @@ class PathwayWorker:
         self._store.await_exchange()
 
     def end_task(self) -> None:
-        """Tell the rest and close the environments."""
+        """Tell the rest, once the server has what was pushed, and close the environments."""
+        self._store.await_exchange()
         self.tell()
         self.close()
 

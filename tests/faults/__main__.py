@@ -119,11 +119,15 @@ class Suite:
         run.start()
         run.wait(lambda: run.place() is not None, "the run's block")
         look = Invariants(run.folder, run.cut)
-        for kind in kinds:
+        while run.ended is None:
             run.wait_for_progress()
             time.sleep(means.random.uniform(0.0, 1.5 * CHECKPOINT_SECONDS))
             if run.ended is not None:
                 break
+            kind = next(kinds, None)
+            if kind is None:
+                self._finish(means, look)
+                return False
             fault = Fault(kind.name, (run.place() or (0, 0))[0])
             self.faults.append(fault)
             try:
@@ -132,9 +136,6 @@ class Suite:
                 fault.failure = str(error)
                 return True
             say(fault)
-        else:
-            self._finish(means, look)
-            return False
         self._finish(means, look)
         return True
 
