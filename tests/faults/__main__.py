@@ -119,11 +119,7 @@ class Suite:
         run.start()
         run.wait(lambda: run.place() is not None, "the run's block")
         look = Invariants(run.folder, run.cut)
-        while run.ended is None:
-            run.wait_for_progress()
-            time.sleep(means.random.uniform(0.0, 1.5 * CHECKPOINT_SECONDS))
-            if run.ended is not None:
-                break
+        while self._at_a_moment(means):
             kind = next(kinds, None)
             if kind is None:
                 self._finish(means, look)
@@ -138,6 +134,12 @@ class Suite:
             say(fault)
         self._finish(means, look)
         return True
+
+    def _at_a_moment(self, means: Means) -> bool:
+        """Wait for one at random while all work; whether the run has not ended meanwhile."""
+        means.run.wait_for_progress()
+        time.sleep(means.random.uniform(0.0, 1.5 * CHECKPOINT_SECONDS))
+        return means.run.ended is None
 
     def _do(self, kind: Kind, means: Means, look: Invariants, fault: Fault) -> None:
         run = means.run
