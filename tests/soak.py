@@ -26,8 +26,8 @@ from pathnet_rl.checkpoint import write_json
 from pathnet_rl.provenance import provenance
 from pathnet_rl.store import GridStore
 from tests.events import read_steps
+from tests.progress import store_of
 from tests.support import ROOT
-from tests.watching import store_of
 
 STOP_SECONDS = 120.0
 UNITS = {

@@ -15,8 +15,8 @@ import psutil
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore
 from tests.faults.invariants import TASK
+from tests.progress import store_of
 from tests.support import ROOT
-from tests.watching import store_of
 
 CHECKPOINT_SECONDS = 2.0
 PATIENCE = 180.0
