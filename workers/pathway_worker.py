@@ -143,6 +143,10 @@ class PathwayWorker:
         if time.monotonic() - self._told >= TELL_SECONDS:
             self.tell()
 
+    def deliver(self) -> None:
+        """Wait until the server has what was pushed here, so that what is told next is no news to it."""
+        self._store.await_exchange()
+
     def come_to_rest(self) -> bool:
         """Between two steps: if workers are to rest, have everything at the server and tell everything.
 
@@ -151,7 +155,7 @@ class PathwayWorker:
         self._hold = self._store.hold
         if not self._hold:
             return False
-        self._store.await_exchange()
+        self.deliver()
         self._telemetry.at_rest = self._hold
         self.tell()
         return True
@@ -168,8 +172,7 @@ class PathwayWorker:
         self._store.await_exchange()
 
     def end_task(self) -> None:
-        """Tell the rest, once the server has what was pushed, and close the environments."""
-        self._store.await_exchange()
+        """Tell the rest and close the environments."""
         self.tell()
         self.close()
 

@@ -176,6 +176,7 @@ class WorkerActor:
                 if self._orders.new:
                     self._worker.have(self._orders.take())
                 yield from self._outbox.empty()
+            self._worker.deliver()
             self._worker.end_task()
         except Exception as error:
             self._worker.tell()  # What it did before is done.
