@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 import gymnasium
@@ -10,6 +11,7 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+ENDLESS = "TESTS_ENDLESS_EPISODES"
 
 
 class Behaving(gymnasium.Env[Array, np.int64]):
@@ -78,6 +80,14 @@ class CannotBeginAgain(Behaving):
         return super().reset(**arguments)
 
 
+class EndlessIfAsked(Behaving):
+    """Its episodes have no end while a variable of the environment is set."""
+
+    def step(self, action: np.int64) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        seen, paid, terminated, truncated, told = super().step(action)
+        return seen, paid, terminated and ENDLESS not in os.environ, truncated, told
+
+
 class PaysNothingKnown(Behaving):
     def _paid(self, action: np.int64) -> float:
         return float("nan") if self._steps == 3 else 0.0
@@ -129,7 +139,7 @@ class Images(Behaving):
 
 for way in (
     Behaving, RaisesOnce, RaisesAlways, CannotBegin, CannotBeginAgain, PaysNothingKnown, ShowsInfinity,
-    TellsAnything, CannotBeMade, OldInterface,
+    EndlessIfAsked, TellsAnything, CannotBeMade, OldInterface,
 ):  # fmt: skip
     gymnasium.register(
         f"tests/{way.__name__}-v0", f"tests.misbehaving:{way.__name__}", disable_env_checker=True

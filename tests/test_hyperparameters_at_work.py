@@ -168,7 +168,8 @@ def test_results_keep_factors_and_older_ones_have_those_of_the_configuration(
     tmp_path: Path,
 ) -> None:
     make_run(tmp_path, "a", {Arm.PATHNET: (10.0, 50.0)}, factors=FACTORS)
-    _, state = RunFolder.existing(tmp_path / "a").saved(Arm.PATHNET)
+    state = RunFolder.existing(tmp_path / "a").latest_state(Arm.PATHNET)
+    assert state is not None
     (first, _) = state["results"]
     assert TaskResult.from_state(first).finished.factors == FACTORS
     del first["finished"]["factors"]

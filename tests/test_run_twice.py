@@ -265,7 +265,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     said = re.search(r"To go on: (.*)", output)
     assert said is not None
     assert shlex.split(said[1]) == [sys.executable, "-m", "launch.train", *arguments]
-    latest = folder.latest(Arm.PATHNET)
+    latest = RunFolder.existing(folder.path).latest(Arm.PATHNET)
     assert latest is not None
     stopped_at = latest[1]["store"]["agent_steps"]
     assert 0 < stopped_at < 1_000_000

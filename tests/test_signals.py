@@ -16,6 +16,7 @@ import pytest
 from pathnet_rl.arms import Arm
 from pathnet_rl.block_files import SHARED_MEMORY
 from tests.made_runs import make_run
+from tests.misbehaving import ENDLESS
 from tests.small_experiment import SEQUENCE, write_digits
 from tests.support import ROOT, run_experiment, tiny_config
 
@@ -114,12 +115,22 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, command: tuple[str, ...]) 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("command", ["replay", "report"])
 def test_commands_that_have_nothing_to_save_end_with_a_line(
-    tmp_path: Path, command: str, number: int
+    tmp_path: Path, command: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if command == "replay":
-        config = tiny_config(tmp_path, agent_steps=(300,))
+        config = tiny_config(
+            tmp_path, agent_steps=(300,), tasks=("tests.misbehaving:tests/EndlessIfAsked-v0",)
+        )
         run_experiment(config)
-        process = start("launch.replay", str(tmp_path / config.name), "--episodes", "1000000")
+        monkeypatch.setenv(ENDLESS, "1")
+        process = start(
+            "launch.replay",
+            str(tmp_path / config.name),
+            "--imports",
+            "tests.misbehaving",
+            "--most-steps",
+            "100000000",
+        )
     else:
         run, output = make_run(tmp_path, "run", {Arm.PATHNET: (1.0, 2.0)}), str(tmp_path / "report")
         process = start(

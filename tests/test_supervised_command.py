@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,6 +170,12 @@ def test_another_experiment_under_the_same_name_is_refused(digits: Path, tmp_pat
     assert rows(tmp_path / "mnist") == before
 
 
+def learned(file: Path) -> list[dict[str, Any]]:
+    """What lines of results say, but for whose they are."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "run"} for line in lines]
+
+
 def begun(digits: Path, tmp_path: Path) -> tuple[tuple[str, ...], Path]:
     """A small experiment that is done: its command, and the file of its results."""
     given = (
@@ -184,11 +191,11 @@ def test_plain_torch_runs_the_command_and_compiled_loops_go_on_with_it(
     digits: Path, tmp_path: Path
 ) -> None:
     given, file = begun(digits, tmp_path)
-    compiled = [json.loads(line) for line in file.read_text().splitlines()]
+    compiled = learned(file)
     torch = (*given, "--name", "torch", "--engine", "torch")
     assert supervised(*torch).returncode == 0
     file = tmp_path / "torch" / "results" / "0-1_to_1-2" / "independent.jsonl"
-    assert [json.loads(line) for line in file.read_text().splitlines()] == compiled
+    assert learned(file) == compiled
     again = supervised(*torch[:-1], "compiled", "--seeds", "3")
     assert again.returncode == 0, again.stderr
     assert [r["seed"] for r in rows(tmp_path / "torch")] == ["0", "1", "2"]

@@ -7,9 +7,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for_futures
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 
 import torch
 
@@ -20,6 +22,9 @@ from pathnet_rl.supervised.jobs import Done, Job, do
 
 MOST_IN_A_ROW = 3
 """Processes that die this often with no job done in between will die again."""
+
+LOOK_SECONDS = 1.0
+"""Between two looks at whether all processes are there."""
 
 
 def do_here(
@@ -57,16 +62,20 @@ def do_here(
 def _do(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
     """The same, until a process dies."""
     processes = experiment.processes or usable_cpus()
+    of_others, mine = set(multiprocessing.active_children()), set[BaseProcess]()
     pool = ProcessPoolExecutor(
         min(processes, len(jobs)), multiprocessing.get_context("spawn"), _begin_process
     )
     try:
-        futures = [pool.submit(do, experiment, job) for job in jobs]
-        # At a call the pool looks which processes it has, and only then starts another: without one more
-        # nobody would notice the death of the last.
-        pool.submit(int)
-        for future in as_completed(futures):
-            yield future.result()
+        left = {pool.submit(do, experiment, job) for job in jobs}
+        while left:
+            done, left = wait_for_futures(left, LOOK_SECONDS, FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+            # The pool itself misses the death of one that it started while it looked after the others.
+            mine |= set(multiprocessing.active_children()) - of_others
+            if not done and any(process.exitcode is not None for process in mine):
+                raise BrokenProcessPool
     except BaseException:
         # Else what waits would be done first. The pool itself misses one that it started while another died.
         for child in multiprocessing.active_children():
