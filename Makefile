@@ -76,7 +76,10 @@ test: lint ## Lint, check types and run the tests
 	exit $$status
 
 test-faults: $(STAMP) ## Kill parts of runs at random moments (ARGS='--kills 100 --seed 1' is the long form)
-	$(BIN)/python -m tests.faults $(ARGS)
+	@status=0; \
+	$(BIN)/python -m pytest --long -m long || status=$$?; \
+	$(BIN)/python -m tests.faults $(ARGS) || status=$$?; \
+	exit $$status
 
 test-fuzz: $(STAMP) ## Fuzz every file and option that is read: 10,000 cases each, or ARGS='--cases 500 --seed 3'
 	@status=0; \

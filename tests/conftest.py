@@ -45,15 +45,23 @@ all processes left behind."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make test ARGS=--ray-defaults`: what is switched off for speed elsewhere is on."""
+    """`make test ARGS=--ray-defaults`: what is switched off for speed elsewhere is on.
+
+    `--long`, which `make test-faults` gives: tests that take a minute or more.
+    """
     parser.addoption(
         "--ray-defaults", action="store_true", help="run ray with a token and a dashboard"
     )
+    parser.addoption("--long", action="store_true", help="run tests that take a minute or more too")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what must not run beside other tests."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what must not run beside other tests, and leave out what takes long."""
     for item in items:
+        if item.get_closest_marker("long") and not config.getoption("long"):
+            item.add_marker(
+                pytest.mark.skip(reason="takes a minute or more; make test-faults runs it")
+            )
         if item.path.name in ALONE or "ray_cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.alone)
 

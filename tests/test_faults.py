@@ -11,7 +11,10 @@ from tests.faults.__main__ import Options, Suite
 
 @pytest.mark.parametrize(
     "kinds",
-    [("a worker", "coordinator", "checkpoint cut"), ("courier", "death of a node")],
+    [
+        ("a worker", "coordinator", "checkpoint cut"),
+        pytest.param(("courier", "death of a node", "server"), marks=pytest.mark.long),
+    ],
     ids=["here", "nodes"],
 )
 def test_it_goes_on(kinds: tuple[str, ...], tmp_path: Path) -> None:

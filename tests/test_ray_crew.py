@@ -83,7 +83,7 @@ def test_an_error_of_a_role_is_the_same_one_line_as_in_this_process(crew: RayCre
     with pytest.raises(UserError, match=r"^the checkpoint is of another layout") as refused:
         crew.server.load_state(tensors, {**header, "layout_version": 99})
     assert "\n" not in str(refused.value)
-    with pytest.raises(UserError, match=r"^the task ended before") as refused:
+    with pytest.raises(UserError, match=r"^the task is over: no pathway") as refused:
         crew.coordinator.finalists(1)
     assert "\n" not in str(refused.value)
 

@@ -34,7 +34,7 @@ def wait_for_work(process: subprocess.Popen[str], folder: Path) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("dies", "said"),
     [

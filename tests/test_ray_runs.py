@@ -74,7 +74,7 @@ def test_a_folder_that_a_node_does_not_see_is_one_line(ray_cluster: None, tmp_pa
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ctrl_c_on_a_cluster_saves_what_its_nodes_learn(tmp_path: Path) -> None:
     arguments = [
         "cartpole", "--folder", str(tmp_path), "--name", "cluster", "--seeds", "3", "--engine", "torch",

@@ -59,7 +59,7 @@ def test_a_job_that_is_left_does_not_go_on_alone(ray_cluster: None, tmp_path: Pa
     wait_until_all_cpus_are_free()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_interruption_on_a_cluster_keeps_finished_seeds(tmp_path: Path) -> None:
     digits = write_digits(tmp_path)
     evolution = SUPERVISED_PRESETS["mnist"][1].evolution.model_copy(update={"population": 4})
