@@ -72,7 +72,7 @@ def taken(ray_cluster: None) -> Iterator[Any]:
     """Both CPUs of the cluster are somebody else's."""
     made: Any = ray.remote(Holder)
     holder = made.options(num_cpus=2).remote()
-    ray.get(holder.sleep.remote(0.0))
+    ray.get(holder.sleep.remote(0.0), timeout=60.0)  # Else somebody before has kept a CPU.
     yield holder
     ray.kill(holder)
 
