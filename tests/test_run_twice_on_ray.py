@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 from pathnet_rl.arms import Arm
-from pathnet_rl.config import RunConfig
 from pathnet_rl.run_folder import RunFolder
 from tests.events import read_steps
 from tests.support import read_rows, run_command
@@ -21,9 +20,10 @@ def test_a_killed_driver_is_followed_by_one_that_goes_on(tmp_path: Path) -> None
         "--tasks", "CartPole-v1", "--agent-steps", str(STEPS), "--arms", "pathnet",
         "--report-seconds", "0.5", "--checkpoint-seconds", "1",
     )  # fmt: skip
-    folder = RunFolder(RunConfig(name="twice", folder=str(tmp_path), tasks=("CartPole-v1",)))
+    path = tmp_path / "twice"
     process = start(*arguments)
-    wait_until(process, lambda: folder.latest(Arm.PATHNET) is not None)
+    wait_until(process, lambda: any(path.glob("checkpoints/pathnet/*/state.json")))
+    folder = RunFolder.existing(path)
     time.sleep(0.5)
     process.kill()
     process.communicate()
