@@ -139,7 +139,7 @@ def test_a_job_is_stopped_with_everything_saved_and_the_same_command_goes_on(
     assert f"{job}  STOPPED" in run("launch.jobs", "list", **cluster).stdout
     said = run("launch.jobs", "follow", job, **cluster)
     assert "Stopped and saved." in said.stdout
-    latest = folder.latest_state(Arm.PATHNET)
+    latest = RunFolder.existing(folder.path).latest_state(Arm.PATHNET)
     assert latest is not None
     stopped_at = latest["store"]["agent_steps"]
     assert (
