@@ -57,7 +57,7 @@ def follow(there: Machines, job: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_job_on_three_machines_outlives_one_of_them(three: Machines, tmp_path: Path) -> None:
     job = submitted(call(three, *RUN, folder=str(tmp_path)))

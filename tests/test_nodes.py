@@ -101,6 +101,7 @@ def wait_for(process: subprocess.Popen[str], pattern: str, seconds: float = 60.0
     raise AssertionError(f"nobody said {pattern!r} but {''.join(read)}")
 
 
+@pytest.mark.long
 def test_a_node_that_is_lost_and_one_that_comes(
     cluster: Callable[[int], Cluster], tmp_path: Path
 ) -> None:
