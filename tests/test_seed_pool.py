@@ -73,6 +73,7 @@ def test_a_process_that_dies_is_said_and_its_seeds_are_begun_anew(tmp_path: Path
     assert found == {job: do(given, job).results for job in JOBS}
 
 
+@pytest.mark.long
 def test_processes_that_die_again_and_again_are_one_line(tmp_path: Path) -> None:
     killer = Killer(MOST_IN_A_ROW + 1)
     killer.start()

@@ -11,7 +11,6 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for_futures
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 
 import torch
 
@@ -62,7 +61,6 @@ def do_here(
 def _do(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
     """The same, until a process dies."""
     processes = experiment.processes or usable_cpus()
-    of_others, mine = set(multiprocessing.active_children()), set[BaseProcess]()
     pool = ProcessPoolExecutor(
         min(processes, len(jobs)), multiprocessing.get_context("spawn"), _begin_process
     )
@@ -72,9 +70,10 @@ def _do(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
             done, left = wait_for_futures(left, LOOK_SECONDS, FIRST_COMPLETED)
             for future in done:
                 yield future.result()
-            # The pool itself misses the death of one that it started while it looked after the others.
-            mine |= set(multiprocessing.active_children()) - of_others
-            if not done and any(process.exitcode is not None for process in mine):
+            # The pool itself misses the death of one that it started while it looked after the others, and
+            # nobody else has a list of all.
+            mine = pool._processes or {}
+            if not done and any(process.exitcode is not None for process in list(mine.values())):
                 raise BrokenProcessPool
     except BaseException:
         # Else what waits would be done first. The pool itself misses one that it started while another died.
