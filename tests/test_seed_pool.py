@@ -47,6 +47,7 @@ class Killer(threading.Thread):
 
     def __init__(self, times: int) -> None:
         super().__init__()
+        wait_until_no_process_is_left()  # It would take one of an earlier pool for one of this.
         self.said: list[str] = []
         self._times = times
 
@@ -73,7 +74,6 @@ def test_a_process_that_dies_is_said_and_its_seeds_are_begun_anew(tmp_path: Path
     assert found == {job: do(given, job).results for job in JOBS}
 
 
-@pytest.mark.long
 def test_processes_that_die_again_and_again_are_one_line(tmp_path: Path) -> None:
     killer = Killer(MOST_IN_A_ROW + 1)
     killer.start()
