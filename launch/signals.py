@@ -14,7 +14,8 @@ from typing import Any
 
 import psutil
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from workers.signals import ENDING
+
 CLEAR_SECONDS = 5.0
 """Who is ended at once may take so long to end its children and to free memory."""
 
@@ -36,7 +37,7 @@ class StopSignal:
 
     def listen(self) -> None:
         """Take the signals over."""
-        self._before = {number: signal.getsignal(number) for number in NUMBERS}
+        self._before = {number: signal.getsignal(number) for number in ENDING}
         _set(self._handle)
 
     def leave(self) -> None:
@@ -50,7 +51,7 @@ class StopSignal:
 
 
 def _set(handler: Callable[[int, FrameType | None], None]) -> None:
-    for number in NUMBERS:
+    for number in ENDING:
         # Under nohup a closed terminal concerns nobody.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)

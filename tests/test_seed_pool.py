@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
-from pathnet_rl.supervised.jobs import do
-from tests.small_experiment import ENDLESS, JOBS, QUICK, small_experiment, write_digits
+from pathnet_rl.supervised.jobs import Job, do
+from tests.small_experiment import ENDLESS, JOBS, QUICK, SEQUENCE, small_experiment, write_digits
 from tests.support import ROOT
 from workers.seed_pool import MOST_IN_A_ROW, do_here
 
@@ -105,3 +107,25 @@ def test_nobody_goes_on_without_a_parent(tmp_path: Path) -> None:
     parent.wait()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
+
+
+def test_what_goes_wrong_in_a_job_is_raised_here_with_the_place_where_it_went_wrong(
+    tmp_path: Path,
+) -> None:
+    given = small_experiment(write_digits(tmp_path))
+    with pytest.raises(UserError, match="0-1x1-2"):
+        list(do_here(given, [Job("0-1x1-2", Arm.PATHNET, (0,))], print))
+    with pytest.raises(TypeError) as unforeseen:
+        list(do_here(given, [Job(SEQUENCE, Arm.PATHNET, ("no seed",))], print))  # type: ignore[arg-type]
+    assert "run_seed" in "".join(unforeseen.value.__notes__)
+    wait_until_no_process_is_left()
+
+
+def test_nobody_is_left_whenever_it_is_stopped(tmp_path: Path) -> None:
+    """Results are on their way all the time; whoever shared a queue would wait for the rest of one."""
+    given = small_experiment(write_digits(tmp_path))
+    jobs = [Job(SEQUENCE, Arm.INDEPENDENT, (seed,)) for seed in range(4000)]
+    for count in (1, 30, 100):
+        with contextlib.closing(do_here(given, jobs, print)) as pool:
+            assert len(list(itertools.islice(pool, count))) == count
+        assert not multiprocessing.active_children()

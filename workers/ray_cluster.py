@@ -14,7 +14,8 @@ from ray._private.grpc_utils import init_grpc_channel
 from pathnet_rl.config import RunConfig
 from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
-from workers.ray_here import signals_kept, start_here
+from workers.ray_here import start_here
+from workers.signals import signals_kept
 
 REACH_SECONDS = 5.0
 """How long the head of a cluster may take to answer."""

@@ -12,9 +12,7 @@ import contextlib
 import logging
 import os
 import secrets
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +20,9 @@ import ray
 from ray._private import ray_constants
 
 from pathnet_rl.errors import UserError
+from workers.signals import signals_kept
 
 TOKEN, TOKEN_PATH, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MOST_BYTES = 107
 """Of a Unix socket's path."""
 SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
@@ -40,6 +38,7 @@ def start_here(cpus: int, log_to_driver: bool) -> None:
     folder = _temporary_folder()
     _set_token()
     try:
+        # Ray takes SIGTERM over, to exit at once, when it starts.
         with _on_loopback(), signals_kept():
             ray.init(
                 address="local",
@@ -55,18 +54,6 @@ def start_here(cpus: int, log_to_driver: bool) -> None:
             f"ray does not start on this machine: {reason} (its logs are in {folder}/session_latest/logs);"
             " --serial runs without it"
         ) from error
-
-
-@contextlib.contextmanager
-def signals_kept() -> Iterator[None]:
-    """Ray takes SIGTERM over, to exit at once, when it starts: have what was there before."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _set_token() -> None:

@@ -18,6 +18,7 @@ from pathnet_rl.block_files import remove_blocks_of
 from pathnet_rl.comparison.experiment import Member
 from pathnet_rl.cpus import usable_cpus
 from workers.one_run import Instructions, Outcome, learn
+from workers.signals import leave_to_parent, signals_kept
 
 SECONDS = 1.0
 """Between two looks, if nobody ends in between."""
@@ -84,16 +85,9 @@ def learn_here(
 def _start_fork_server() -> None:
     """Start what members are forked from: it has loaded the libraries, for which each would take seconds."""
     forkserver.set_forkserver_preload(["workers.one_run", "torch.utils.tensorboard"])
-    # Ctrl-C reaches all processes of a terminal; members inherit that it is ignored, from their beginning.
-    before = {
-        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)
-    }
-    try:
-        with _room_for_sockets():
-            forkserver.ensure_running()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with signals_kept(), _room_for_sockets():
+        leave_to_parent()
+        forkserver.ensure_running()
 
 
 @contextlib.contextmanager
@@ -143,9 +137,7 @@ def _last_words(member: Member, status: int | None) -> str:
 def _work(member: Member, instructions: Instructions, outcome: Connection) -> None:
     """What a process does: learn its member; on SIGTERM, or if its parent is gone, save and stop."""
     told: list[int] = []
-    # The parent says when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    leave_to_parent()
     signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     parent = multiprocessing.parent_process()
     _write_to_log(member)

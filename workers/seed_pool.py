@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
-import signal
 import threading
+import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor
-from concurrent.futures import wait as wait_for_futures
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 
 import torch
 
@@ -18,12 +17,50 @@ from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
 from pathnet_rl.supervised.experiment import Experiment
 from pathnet_rl.supervised.jobs import Done, Job, do
+from workers.signals import leave_to_parent
 
 MOST_IN_A_ROW = 3
 """Processes that die this often with no job done in between will die again."""
 
-LOOK_SECONDS = 1.0
-"""Between two looks at whether all processes are there."""
+
+class _Learner:
+    """A process that does one job after the other.
+
+    It shares neither a queue nor a lock with the others: whoever ends it, at whatever moment, stops nobody.
+    """
+
+    def __init__(self, experiment: Experiment, job: Job) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, its_own = context.Pipe()
+        # A signal may come before anybody knows of it: a daemon is ended with this process.
+        self._process = context.Process(target=_work, args=(experiment, its_own), daemon=True)
+        self._process.start()
+        its_own.close()
+        self.begin(job)
+
+    def begin(self, job: Job) -> None:
+        """Have it do this one; `connection` is ready when it is done."""
+        self.job = job
+        with contextlib.suppress(ConnectionError):  # It died, as `result` will say.
+            self.connection.send(job)
+
+    def result(self) -> Done:
+        """Of the job that it has begun.
+
+        Raises:
+            EOFError, ConnectionError: it died.
+            Exception: what went wrong in the job.
+        """
+        result: Done | Exception = self.connection.recv()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def end(self) -> None:
+        """At once, whatever it is at."""
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
 
 
 def do_here(
@@ -31,65 +68,69 @@ def do_here(
 ) -> Generator[Done]:
     """Each job as it is done; what is not done when this is closed or interrupted is left.
 
-    If a process dies that is said, and what was under way then is begun anew.
+    If a process dies that is said, and its job is begun anew.
 
     Raises:
         UserError: a job's data do not hold what it needs, or processes die again and again.
     """
-    left = list(jobs)
-    deaths = 0
-    while left:
-        try:
-            for done in _do(experiment, left):
-                left.remove(done.job)
-                deaths = 0
-                yield done
-        except BrokenProcessPool as error:
-            deaths += 1
-            if deaths > MOST_IN_A_ROW:
-                raise UserError(
-                    f"processes that learned seeds died {deaths} times with no seeds done in between, perhaps"
-                    " for want of memory; finished seeds are kept, and the same command goes on, with fewer"
-                    " --processes if need be"
-                ) from error
-            say(
-                "a process that learned seeds died, perhaps for want of memory; the seeds that were under way"
-                " are begun anew"
-            )
-
-
-def _do(experiment: Experiment, jobs: Sequence[Job]) -> Generator[Done]:
-    """The same, until a process dies."""
-    processes = experiment.processes or usable_cpus()
-    pool = ProcessPoolExecutor(
-        min(processes, len(jobs)), multiprocessing.get_context("spawn"), _begin_process
-    )
+    side_by_side = experiment.processes or usable_cpus()
+    waiting, learners, deaths = deque(jobs), list[_Learner](), 0
     try:
-        left = {pool.submit(do, experiment, job) for job in jobs}
-        while left:
-            done, left = wait_for_futures(left, LOOK_SECONDS, FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-            # The pool itself misses the death of one that it started while it looked after the others, and
-            # nobody else has a list of all.
-            mine = pool._processes or {}
-            if not done and any(process.exitcode is not None for process in list(mine.values())):
-                raise BrokenProcessPool
-    except BaseException:
-        # Else what waits would be done first. The pool itself misses one that it started while another died.
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
+        while waiting or learners:
+            while waiting and len(learners) < side_by_side:
+                learners.append(_Learner(experiment, waiting.popleft()))
+            ready = wait([learner.connection for learner in learners])
+            for learner in [one for one in learners if one.connection in ready]:
+                done = None
+                try:
+                    done = learner.result()
+                except (EOFError, ConnectionError):
+                    deaths += 1
+                    _say_or_give_up(deaths, say)
+                    waiting.appendleft(learner.job)
+                if done and waiting:
+                    learner.begin(waiting.popleft())
+                else:
+                    learners.remove(learner)
+                    learner.end()
+                if done:
+                    deaths = 0
+                    yield done
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for learner in learners:
+            learner.end()
 
 
-def _begin_process() -> None:
-    # The parent says when to stop, and who has none any more ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def _say_or_give_up(deaths: int, say: Callable[[str], None]) -> None:
+    if deaths > MOST_IN_A_ROW:
+        raise UserError(
+            f"processes that learned seeds died {deaths} times with no seeds done in between, perhaps for"
+            " want of memory; finished seeds are kept, and the same command goes on, with fewer --processes"
+            " if need be"
+        )
+    say(
+        "a process that learned seeds died, perhaps for want of memory; the seeds that it had begun are begun"
+        " anew"
+    )
+
+
+def _work(experiment: Experiment, connection: Connection) -> None:
+    """What a process does."""
+    leave_to_parent()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+    with contextlib.suppress(EOFError, ConnectionError):  # Nobody wants more of it.
+        while True:
+            connection.send(_result(experiment, connection.recv()))
+
+
+def _result(experiment: Experiment, job: Job) -> Done | Exception:
+    try:
+        return do(experiment, job)
+    except Exception as error:  # noqa: BLE001 - it is raised by the parent.
+        if not isinstance(error, UserError):
+            error.add_note(traceback.format_exc())
+        return error
 
 
 def _end_with_parent() -> None:
