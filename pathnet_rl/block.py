@@ -36,7 +36,7 @@ SERVER_SLOT = SLOTS // 2 - 1
 _COUNTERS = 12
 
 LOOK_SECONDS = 0.001
-"""Between two looks at whether an exchange has been done."""
+"""Between two looks at whether what is waited for has been done."""
 
 
 class Block:
@@ -112,6 +112,11 @@ class Block:
         """
         begun = int(self._header[_BEGUN])
         while begun and self._header[_DONE] <= begun and not self.stopped:
+            time.sleep(LOOK_SECONDS)
+
+    def await_release(self, hold: int) -> None:
+        """Wait until this hold is over. Who is told to stop, or has nothing more to do, waits no longer."""
+        while self.hold == hold and not (self.over or self.stopped):
             time.sleep(LOOK_SECONDS)
 
     # What its owners write -------------------------------------------------------------------

@@ -226,6 +226,11 @@ class RunConfig(EnvironmentOptions):
             raise UserError(f"the compiled engine has no {self._only_torch[0]}; use --engine torch")
         return self
 
+    def tasks_of(self, arm: Arm) -> range:
+        """The tasks an arm learns: all, or those after the first for a control that does not transfer."""
+        several = len(self.tasks) > 1
+        return range(1 if several and not SWITCHES[arm].first_task else 0, len(self.tasks))
+
     def steps_of(self, task: int) -> int:
         """The agent steps of one task."""
         return _of_task(self.agent_steps, task)

@@ -16,6 +16,7 @@ from typing import Any
 
 from pathnet_rl.checkpoint import cannot_write
 from pathnet_rl.errors import UserError
+from pathnet_rl.reading import MOST_TABLE_BYTES, read_bytes
 
 COLUMNS = ("task", "arm", "agent_steps", "episode_return", "length")
 
@@ -72,7 +73,8 @@ class ReturnsFile:
             UserError: what came before is not there as it was.
         """
         kept = check_returns(self._path, state)
-        cut = self._path.read_bytes()[len(kept) :]
+        self._file.seek(len(kept))
+        cut = self._file.readall()
         self._file.truncate(len(kept))
         self._digest = hashlib.sha256(kept)
         return cut.count(b"\n") + bool(cut and not cut.endswith(b"\n"))
@@ -92,13 +94,14 @@ def check_returns(path: Path, state: Mapping[str, Any]) -> bytes:
     size, digest = int(state["returns_bytes"]), state.get("returns_sha256")
     remedy = "put it back as the run left it, or choose another --name"
     try:
-        found = path.read_bytes()
+        found = read_bytes(path, MOST_TABLE_BYTES)
     except FileNotFoundError as error:
         raise UserError(
             f"{path} is missing, of which the last checkpoint has {size:,} bytes; {remedy}"
         ) from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}; {remedy}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} cannot be read: {reason}; {remedy}") from error
     if len(found) < size:
         raise UserError(
             f"{path} has {len(found):,} bytes where the last checkpoint has {size:,}: rows of episodes are"

@@ -56,7 +56,7 @@ class ArmRun:
     def run(self) -> list[TaskResult]:
         """Learn every task that is left; the results of all of them."""
         latest = self._folder.latest(self._arm)
-        tasks = tasks_of(self._config, self._arm)
+        tasks = self._config.tasks_of(self._arm)
         if latest is None:
             task = tasks[0]
             self._crew.server.begin_first_task(task)
@@ -250,18 +250,16 @@ class ArmRun:
         self._folder.save(self._arm, name, tensors, state)
 
 
-def tasks_of(config: RunConfig, arm: Arm) -> range:
-    """The tasks an arm learns: all, or those after the first for a control that does not transfer."""
-    last = len(config.tasks)
-    return range(0 if SWITCHES[arm].first_task or last == 1 else 1, last)
-
-
 def finished_results(folder: RunFolder, arm: Arm) -> list[TaskResult] | None:
     """The results of an arm that is done, or None if there is something left to do."""
     latest = folder.latest(arm)
-    if latest is None or not latest[1]["finished"]:
+    return None if latest is None else _results_if_finished(latest[1])
+
+
+def _results_if_finished(state: dict[str, Any]) -> list[TaskResult] | None:
+    if not state["finished"]:
         return None
-    return [TaskResult.from_state(result) for result in latest[1]["results"]]
+    return [TaskResult.from_state(result) for result in state["results"]]
 
 
 def run(
@@ -277,14 +275,17 @@ def run(
         UserError: of episodes that were played before, rows are missing, or a task is over and nothing can be
             kept of it; nothing has been learned.
     """
+    finished: dict[Arm, list[TaskResult] | None] = dict.fromkeys(config.arms)
     for arm in config.arms:
-        saved = folder.latest_state(arm)
-        if saved is not None:
-            check_returns(folder.returns, saved["hub"])
-            check_evaluated(config, saved)
+        latest = folder.latest(arm)
+        if latest is not None:
+            _, state = latest
+            check_returns(folder.returns, state["hub"])
+            check_evaluated(config, state)
+            finished[arm] = _results_if_finished(state)
     results: dict[Arm, list[TaskResult]] = {}
     for arm in config.arms:
-        done = finished_results(folder, arm)
+        done = finished[arm]
         if done is None:
             crew = make_crew(arm)
             try:

@@ -14,7 +14,6 @@ from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.hyperparameters import AS_CONFIGURED, Factors
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import FinishedTask, GreedyReturns, TaskResult
-from pathnet_rl.transfer import tasks_of
 from tests.support import tiny_config
 
 PATHS: Sequence[ActiveModules] = (((0, 1), (2,)), ((1, 3), (4,)), ((0, 3), (2, 4)))
@@ -41,7 +40,7 @@ def make_run(
     run.close()
     rows = []
     for arm, level in levels.items():
-        for task in tasks_of(config, arm):
+        for task in config.tasks_of(arm):
             length = config.steps_of(task) // 50
             rows += [
                 [task, arm.value, length * (1 + episode), level[task], length]
@@ -53,7 +52,7 @@ def make_run(
         )
     for arm, level in levels.items():
         results = []
-        for task in tasks_of(config, arm):
+        for task in config.tasks_of(arm):
             beside: ActiveModules = ((), ())
             if task and arm is Arm.PATHNET:
                 beside = PATHS[task - 1]

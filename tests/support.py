@@ -6,7 +6,7 @@ import csv
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +147,17 @@ def command(*arguments: str) -> list[str]:
 
 def run_command(*arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
     """Run the real command line to its end."""
+    return run_module("launch.train", *arguments, timeout=timeout)
+
+
+def run_module(
+    *words: str, environment: Mapping[str, str] | None = None, timeout: float = 120.0
+) -> subprocess.CompletedProcess[str]:
+    """Run any command of this project to its end, in this environment or another."""
     return subprocess.run(
-        command(*arguments), check=False, cwd=ROOT, capture_output=True, text=True, timeout=timeout
-    )
+        [sys.executable, "-m", *words],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=timeout,
+    )  # fmt: skip
 
 
 def free_port() -> int:

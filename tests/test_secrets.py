@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from pathnet_rl.errors import UserError
 from pathnet_rl.provenance import provenance
 from pathnet_rl.redaction import redacted
-from tests.support import ROOT, run_command
+from tests.support import ROOT, run_command, run_module
 
 OLDER = ROOT / "tests" / "data" / "older_runs"
 FINISHED = (
@@ -38,13 +37,8 @@ SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY"
 )
 def test_credentials_in_a_place_are_refused_and_not_repeated(place: str, tmp_path: Path) -> None:
     asked = run_command(*FINISHED, "--folder", place)
-    told = subprocess.run(
-        [sys.executable, "-m", "launch.train", *FINISHED],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PATHNET_RL_FOLDER": place},
+    told = run_module(
+        "launch.train", *FINISHED, environment={**os.environ, "PATHNET_RL_FOLDER": place}
     )
     for done in (asked, told):
         assert done.returncode == 1
@@ -69,14 +63,7 @@ def test_secrets_of_the_environment_are_in_no_file_and_no_line(tmp_path: Path) -
         ["launch.train", *FINISHED, "--folder", str(tmp_path / secrets["RAY_AUTH_TOKEN"])],
         ["launch.jobs", "list"],
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", *words],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_module(*words, environment=environment)
         assert "canary-of" not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
     found = [

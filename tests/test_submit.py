@@ -22,7 +22,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.run_folder import RunFolder
 from tests.bucket import wait_for
-from tests.support import ROOT, free_port, read_rows
+from tests.support import ROOT, free_port, read_rows, run_module
 
 TOKEN = "a-token-of-these-tests-0123456789abcdef"
 PATIENCE = 240.0
@@ -32,15 +32,7 @@ def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A command line of this project, with other environment variables."""
     kept = {name: value for name, value in os.environ.items() if name != "PATHNET_RL_FOLDER"}
     environment = {**kept, "PYTHONPATH": str(ROOT), **variables}
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
+    return run_module(*command, environment=environment, timeout=PATIENCE)
 
 
 def only_line(done: subprocess.CompletedProcess[str]) -> str:

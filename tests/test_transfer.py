@@ -22,7 +22,7 @@ from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.seeds import Owner, environment_seed, seed_sequence
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import TaskResult
-from pathnet_rl.transfer import finished_results, tasks_of
+from pathnet_rl.transfer import finished_results
 from pathnet_rl.watching import Interrupted
 from tests.support import TapeDisplay, run_experiment, serial_crew, tiny_config
 
@@ -188,7 +188,7 @@ def test_the_display_is_shown_the_end_of_each_task(run: Finished) -> None:
         for shown in run.display.shown
         if shown.agent_steps == shown.budget == 3000
     ]
-    wanted = [(arm, task) for arm in run.config.arms for task in tasks_of(run.config, arm)]
+    wanted = [(arm, task) for arm in run.config.arms for task in run.config.tasks_of(arm)]
     assert [end for n, end in enumerate(ends) if end not in ends[:n]] == wanted
 
 
@@ -197,9 +197,9 @@ def test_controls_that_do_not_transfer_skip_the_first_task_unless_it_is_the_only
 ) -> None:
     three = tiny_config(tmp_path, tasks=("CartPole-v1",) * 3)
     one = tiny_config(tmp_path, tasks=("CartPole-v1",))
-    assert tasks_of(three, Arm.INDEPENDENT) == range(1, 3)
-    assert tasks_of(three, Arm.FINE_TUNE) == tasks_of(three, Arm.PATHNET) == range(3)
-    assert tasks_of(one, Arm.INDEPENDENT) == range(1)
+    assert three.tasks_of(Arm.INDEPENDENT) == range(1, 3)
+    assert three.tasks_of(Arm.FINE_TUNE) == three.tasks_of(Arm.PATHNET) == range(3)
+    assert one.tasks_of(Arm.INDEPENDENT) == range(1)
 
 
 class After:

@@ -27,8 +27,6 @@ from workers.pathway import Pathway
 
 TELL_SECONDS = 1.0
 """How often a worker tells what it has seen."""
-LOOK_SECONDS = 0.001
-"""Between two looks at whether it is to rest longer."""
 MOST_REFUSED_IN_A_ROW = 10
 """Gradients that are no numbers; a worker that has more of them learns no more."""
 
@@ -58,7 +56,7 @@ class PathwayWorker:
         self._indices = list(pathways)
         self._store, self._coordinator, self._to_hub = store, coordinator, tell
         self._pathways: list[Pathway | None] = []
-        self._refused_in_a_row = self._hold = 0
+        self._refused_in_a_row = 0
         self._task = store.task
         self._telemetry, self._told = Telemetry(self._task), time.monotonic()
 
@@ -147,23 +145,21 @@ class PathwayWorker:
         """Wait until the server has what was pushed here, so that what is told next is no news to it."""
         self._store.await_exchange()
 
-    def come_to_rest(self) -> bool:
+    def come_to_rest(self) -> int:
         """Between two steps: if workers are to rest, have everything at the server and tell everything.
 
-        The answer says whether they are to; `rest` is next then, once that has been told.
+        The answer is the hold's number, 0 if there is none; `rest` in it is next, once that has been told.
         """
-        self._hold = self._store.hold
-        if not self._hold:
-            return False
-        self.deliver()
-        self._telemetry.at_rest = self._hold
-        self.tell()
-        return True
+        hold = self._store.hold
+        if hold:
+            self.deliver()
+            self._telemetry.at_rest = hold
+            self.tell()
+        return hold
 
-    def rest(self) -> None:
+    def rest(self, hold: int) -> None:
         """Wait until this hold is over, or there is nothing to do any more."""
-        while self._store.hold == self._hold and self.working:
-            time.sleep(LOOK_SECONDS)
+        self._store.await_release(hold)
 
     def _duplicate(self, pathway: int, layers: Sequence[int]) -> None:
         """Have modules copied over others at this moment of this worker's pushes, on whatever node it is."""

@@ -168,9 +168,9 @@ class WorkerActor:
         try:
             self._worker.begin_task(self._orders.take())
             while self._worker.working:
-                if self._worker.come_to_rest():
+                if hold := self._worker.come_to_rest():
                     yield from self._outbox.empty()
-                    self._worker.rest()
+                    self._worker.rest(hold)
                     continue
                 self._worker.step()
                 if self._orders.new:

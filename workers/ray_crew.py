@@ -104,8 +104,7 @@ class RayCrew:
         while True:
             if self._failure is not None:
                 raise self._failure
-            if time.monotonic() - self._looked >= LOOK_SECONDS:
-                self._look()
+            self._look_if_due()
             if self._done and not self._staff.at_work:
                 self._nodes.end_task()
                 return True
@@ -123,8 +122,8 @@ class RayCrew:
             while (late := self._staff.not_at_rest(self._holds)) and time.monotonic() < until:
                 try:
                     # A head that is silent would be waited for until ray ends this process.
-                    if self._failure is None and time.monotonic() - self._looked >= LOOK_SECONDS:
-                        self._look()
+                    if self._failure is None:
+                        self._look_if_due()
                     self._hear(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
                 except UserError as error:  # One worker less, and the others' moment all the same.
                     self._failure = error
@@ -158,6 +157,10 @@ class RayCrew:
         self.hub.close()
 
     # Nodes -----------------------------------------------------------------------------------------
+
+    def _look_if_due(self) -> None:
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._look()
 
     def _look(self) -> None:
         """See which nodes have left and which have come, and have as many workers as there is room for."""

@@ -28,7 +28,7 @@ from pathnet_rl.places import is_url
 from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.run_folder import Folder, RunFolder
 from pathnet_rl.settings import MOST, MOST_SEED, Settings
-from pathnet_rl.transfer import finished_results, tasks_of
+from pathnet_rl.transfer import finished_results
 
 PATIENCE = 30.0
 """Seconds that a member waits for whoever is still saving in its folder."""
@@ -177,7 +177,7 @@ class Member:
         return sum(
             self.config.steps_of(task)
             for arm in self.config.arms
-            for task in tasks_of(self.config, arm)
+            for task in self.config.tasks_of(arm)
         )
 
     def finished(self) -> bool:

@@ -13,7 +13,6 @@ from pathnet_rl.checkpoint import cannot_write
 from pathnet_rl.comparison.experiment import Member
 from pathnet_rl.crew import Progress
 from pathnet_rl.reading import read_json
-from pathnet_rl.transfer import tasks_of
 
 FILE = "progress.json"
 SECONDS = 2.0
@@ -53,7 +52,7 @@ class ProgressFile:
     def _done_before(self, progress: Progress) -> int:
         config, done = self._member.config, 0
         for arm in config.arms:
-            for task in tasks_of(config, arm):
+            for task in config.tasks_of(arm):
                 if (arm, task) == (progress.arm, progress.task):
                     return done
                 done += config.steps_of(task)
