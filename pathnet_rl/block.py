@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl.block_files import MAGIC, reserve_file
+from pathnet_rl.block_files import MAGIC, remove_block, reserve_file
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.grid import Grid
@@ -200,8 +200,8 @@ class Block:
         self.freeze(path)
 
     def remove(self) -> None:
-        """Delete the file; mappings that are still open stay valid."""
-        self.path.unlink(missing_ok=True)
+        """Delete the file and what lies beside it; mappings that are still open stay valid."""
+        remove_block(self.path)
 
 
 def reserve(path: Path, grid: Grid) -> NDArray[np.uint8]:

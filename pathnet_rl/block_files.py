@@ -26,6 +26,8 @@ NEW_SECONDS = 60.0
 """A block may lie there so long before the process that made it has opened it."""
 COURIER_SUFFIX = ".courier"
 """Of the file beside another node's block (replica.py)."""
+COORDINATOR_SUFFIX, UNFINISHED_SUFFIX = ".coordinator", ".coordinator-unfinished"
+"""Of what the coordinator knows, beside the block of the driver's node (workers/kept_state.py)."""
 
 
 def new_block_path(config: RunConfig, arm: Arm) -> Path:
@@ -57,8 +59,13 @@ def _delete_unused(paths: Iterable[Path], least_age: float = -math.inf) -> None:
         with contextlib.suppress(OSError):  # Of others, or gone just now.
             age = time.time() - path.stat().st_mtime
             if age > least_age and _is_block(path) and not in_use(path):
-                for file in (path, path.with_suffix(COURIER_SUFFIX)):
-                    file.unlink(missing_ok=True)
+                remove_block(path)
+
+
+def remove_block(path: Path) -> None:
+    """Delete a block and what lies beside it; mappings that are still open stay valid."""
+    for suffix in (path.suffix, COURIER_SUFFIX, COORDINATOR_SUFFIX, UNFINISHED_SUFFIX):
+        path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def _is_block(path: Path) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
+import ray
 import torch
 from numpy.typing import NDArray
 
@@ -82,6 +85,36 @@ def test_tournaments_and_learning_took_place(serial: Moment) -> None:
 def test_ray_with_one_worker_gives_the_serial_twins_run(serial: Moment, tmp_path: Path) -> None:
     """Parameters, squares, population, fitness, generator, greedy returns: all of it."""
     same(whole_run(tmp_path, ray_crew), serial)
+
+
+class KillsCoordinators(RayCrew):
+    """Ends the coordinator's process again and again, at whatever it is at the moment."""
+
+    deaths = 0
+
+    def wait(self, seconds: float) -> bool:
+        over = super().wait(0.3)
+        if not over and self._kept.deaths == self.deaths and self.deaths < 3:
+            self.deaths += 1
+            who: Any = self._roles["coordinator"]
+            os.kill(ray.get(who.__ray_call__.remote(lambda _: os.getpid())), signal.SIGKILL)
+        return over
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_coordinator_in_place_of_a_dead_one_knows_all_that_it_knew(
+    serial: Moment, tmp_path: Path
+) -> None:
+    killed: list[KillsCoordinators] = []
+
+    def make(config: RunConfig, arm: Arm) -> Crew:
+        killed.append(KillsCoordinators(config, arm, build_grid(config), workers=1))
+        return killed[-1]
+
+    same(whole_run(tmp_path, make), serial)
+    (crew,) = killed
+    assert crew.deaths == crew.restarts == 3
+    assert not list(crew.store.path.parent.glob(f"{crew.store.path.stem}*"))
 
 
 @pytest.mark.usefixtures("ray_cluster")

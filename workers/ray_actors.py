@@ -27,17 +27,14 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Coordinator
 from pathnet_rl.engine import rmsprop_step
 from pathnet_rl.errors import UserError
-from pathnet_rl.genotype import Genotype
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
-from pathnet_rl.telemetry import Assignment, Exchanges, Telemetry
-from workers.coordinator import TournamentCoordinator
+from pathnet_rl.telemetry import Exchanges, Telemetry
 from workers.courier import Courier
 from workers.exchange_server import Address, ExchangeClient, ExchangeServer
 from workers.memory import keep_freed_memory
 from workers.parameter_server import ParameterServer
 from workers.pathway_worker import PathwayWorker
-from workers.ray_metrics import TournamentMetrics
 from workers.ray_waits import answer, reason_of
 
 TELL_SECONDS = 1.0
@@ -190,27 +187,6 @@ class WorkerActor:
     def order(self, order: Order) -> None:
         """Have other pathways after the step that is under way."""
         self._orders.give(order)
-
-
-class CoordinatorActor(TournamentCoordinator):
-    """The tournament coordinator in an actor: it counts tournaments for ray's metrics.
-
-    It is on the driver's node, so that it can be the server of the block there where modules are duplicated.
-    """
-
-    def __init__(self, config: RunConfig, arm: Arm, grid: Grid, block: Path) -> None:
-        duplicates = config.evolution.duplication_rate > 0.0
-        super().__init__(
-            config, arm, ParameterServer(config, arm, grid, block) if duplicates else None
-        )
-        self._metrics = TournamentMetrics(arm, ray.util.get_node_ip_address())
-
-    def compete(
-        self, pathway: int, genotype: Genotype, fitness: float, agent_steps: int
-    ) -> Assignment:
-        """As `TournamentCoordinator.compete`."""
-        self._metrics.held()
-        return super().compete(pathway, genotype, fitness, agent_steps)
 
 
 class ServerActor:

@@ -24,16 +24,17 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.grid import Grid
 from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import Exchanges
+from workers.kept_state import KeptState
 from workers.metrics_hub import MetricsHub
 from workers.parameter_server import ParameterServer
 from workers.ray_actors import (
-    CoordinatorActor,
     Order,
     ServerActor,
     Waiting,
     WorkerActor,
     make_actor,
 )
+from workers.ray_coordinator import CoordinatorActor
 from workers.ray_metrics import RunMetrics
 from workers.ray_nodes import Node, Nodes
 from workers.ray_staff import Heard, Staff
@@ -66,7 +67,8 @@ class RayCrew:
         self._metrics = RunMetrics(arm)
         self._nodes = Nodes(config, grid, self._block, self._server_name)
         self._roles: dict[str, ActorHandle[Any]] = {}
-        coordinator = self._role("coordinator", CoordinatorActor, {}, *mapped)
+        coordinator = self._role("coordinator", CoordinatorActor, CoordinatorActor.OPTIONS, *mapped)
+        self._kept = KeptState(self._block)
         self.coordinator = cast("crew.Coordinator", Waiting(coordinator, "the coordinator"))
         self._staff = Staff()
         self._patience = Patience(lambda: about_cpus(self._staff.expected_back, len(self._staff)))
@@ -133,7 +135,7 @@ class RayCrew:
 
     @property
     def restarts(self) -> int:
-        return self._restarts.count
+        return self._restarts.count + self._kept.deaths
 
     def notes(self) -> list[str]:
         """What people should know, since this was last asked."""
@@ -165,6 +167,7 @@ class RayCrew:
     def _look(self) -> None:
         """See which nodes have left and which have come, and have as many workers as there is room for."""
         self._looked = time.monotonic()
+        self._notes += self._kept.news()
         try:
             gone = self._nodes.look()
         except Silent as error:

@@ -10,7 +10,7 @@ import numpy as np
 from pathnet_rl.genotype import Genotype
 from pathnet_rl.lineages import Heir, Solved
 from pathnet_rl.telemetry import Assignment
-from workers.ray_actors import CoordinatorActor
+from workers.ray_coordinator import CoordinatorActor
 
 
 class TapedCoordinator(CoordinatorActor):
