@@ -32,9 +32,10 @@ from tests.support import ROOT
 STOP_SECONDS = 120.0
 UNITS = {
     "memory": "MiB", "driver's memory": "MiB", "files": "", "threads": "", "processes": "",
-    "shared memory": "MiB", "rate": "agent steps/s",
+    "shared memory": "MiB", "rate": "agent steps/s", "rate a CPU": "agent steps/CPU-s",
 }  # fmt: skip
-"""What is counted: resident, of all processes; descriptors; in the blocks' folder; since the last count."""
+"""What is counted: resident, of all processes; descriptors; in the blocks' folder; since the last count. The
+rate a CPU is that of a machine with nothing else to do."""
 
 
 @dataclass(frozen=True)
@@ -94,27 +95,27 @@ def watch(run: subprocess.Popen[bytes], path: Path, options: Options) -> dict[st
     counts: dict[str, list[float]] = {name: [] for name in ("seconds", *UNITS)}
     began = time.monotonic()
     store: GridStore | None = None
-    before = (0.0, 0)
+    before = np.zeros(3)
     while time.monotonic() - began < 3600.0 * options.hours:
         time.sleep(options.every)
         if run.poll() is not None:
             sys.exit(f"error: the run ended with {run.returncode}: see {path.parent / 'log'}")
         if store is None:
             store = store_of(path)
-            before = (time.monotonic() - began, store.agent_steps if store else 0)
             continue
-        now, done = time.monotonic() - began, store.agent_steps
-        counts["seconds"].append(now)
-        counts["rate"].append((done - before[1]) / (now - before[0]))
-        before = (now, done)
-        for name, value in count(psutil.Process(run.pid)).items():
-            counts[name].append(value)
+        found = count(psutil.Process(run.pid))
+        now = np.array([time.monotonic() - began, found.pop("CPU-seconds"), store.agent_steps])
+        seconds, cpu_seconds, steps = (now - before).tolist()
+        before = now
+        found |= {"seconds": now[0], "rate": steps / seconds, "rate a CPU": steps / cpu_seconds}
+        for name, value in found.items():
+            counts[name].append(float(value))
     return counts
 
 
 def count(driver: psutil.Process) -> dict[str, float]:
-    """What all processes of a run have now."""
-    found = {name: 0.0 for name in UNITS if name != "rate"}
+    """What all processes of a run have now, and the CPU-seconds that they have taken."""
+    found = {name: 0.0 for name in (*UNITS, "CPU-seconds") if not name.startswith("rate")}
     for process in (driver, *driver.children(recursive=True)):
         with contextlib.suppress(psutil.Error), process.oneshot():
             memory = process.memory_info()
@@ -125,6 +126,8 @@ def count(driver: psutil.Process) -> dict[str, float]:
             found["files"] += process.num_fds()
             found["threads"] += process.num_threads()
             found["processes"] += 1
+            used = process.cpu_times()
+            found["CPU-seconds"] += used.user + used.system
     lying = block_folder().glob("pathnet-rl-*")
     found["shared memory"] = sum(path.stat().st_blocks * 512 for path in lying) / 2**20
     return found
