@@ -1,6 +1,22 @@
 """Where it runs: command lines, presets, and what people see."""
 
 import os
+import signal
+import sys
+from types import FrameType
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    os.write(2, f"{signal.Signals(number).name} ended it\n".encode())
+    os._exit(128 + number)
+
+
+# Libraries take seconds to load, in which nothing has begun; a command has handlers of its own after that
+# (signals.py). Whoever imports this for something else keeps what there is.
+if sys.argv[:1] == ["-m"]:
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(_number) in (signal.default_int_handler, signal.SIG_DFL):
+            signal.signal(_number, _end)
 
 # No command opens a window, and a notebook's backend is not there outside of it.
 os.environ["MPLBACKEND"] = "agg"

@@ -144,6 +144,22 @@ def test_commands_that_have_nothing_to_save_end_with_a_line(
     assert errors == f"{signal.Signals(number).name} ended it\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("cpu_seconds", [0.2, 0.5, 0.8])
+def test_it_is_a_line_while_libraries_are_loaded_too(
+    tmp_path: Path, cpu_seconds: float, number: int
+) -> None:
+    process = start("launch.train", "cartpole", "--serial", "--folder", str(tmp_path))
+    while psutil.Process(process.pid).cpu_times().user < cpu_seconds:
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.communicate(timeout=PATIENCE) == (
+        "",
+        f"{signal.Signals(number).name} ended it\n",
+    )
+    assert process.returncode == 128 + number
+
+
 def test_a_process_that_does_not_clear_up_is_killed_with_all_it_has_started() -> None:
     script = (
         "import subprocess, time; from launch.signals import *\n"
