@@ -9,7 +9,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +20,18 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.row_locks import in_use
 
 MAGIC = 0x5061_7468_4E65_74  # "PathNet"
+SIGNS = (MAGIC.to_bytes(8, sys.byteorder), bytes(8))
+"""How a block begins, and what was reserved for one and never signed."""
 SHARED_MEMORY = Path("/dev/shm")
 NEW_SECONDS = 60.0
 """A block may lie there so long before the process that made it has opened it."""
+BLOCK_SUFFIX = ".block"
 COURIER_SUFFIX = ".courier"
 """Of the file beside another node's block (replica.py)."""
 COORDINATOR_SUFFIX, UNFINISHED_SUFFIX = ".coordinator", ".coordinator-unfinished"
 """Of what the coordinator knows, beside the block of the driver's node (workers/kept_state.py)."""
+KEPT = b'{"deaths"'
+"""How that begins."""
 
 
 def new_block_path(config: RunConfig, arm: Arm) -> Path:
@@ -35,17 +39,17 @@ def new_block_path(config: RunConfig, arm: Arm) -> Path:
 
     Its name is a name that nothing else ever has: a run folder's path is none, since paths repeat.
     """
-    return block_folder() / f"{_stem(config, arm)}-{os.urandom(8).hex()}.block"
+    return block_folder() / f"{_stem(config, arm)}-{os.urandom(8).hex()}{BLOCK_SUFFIX}"
 
 
 def blocks_of(config: RunConfig, arm: Arm) -> list[Path]:
     """The blocks on this machine of all starts of one arm of a run."""
-    return sorted(block_folder().glob(f"{_stem(config, arm)}-*.block"))
+    return sorted(block_folder().glob(f"{_stem(config, arm)}-*{BLOCK_SUFFIX}"))
 
 
 def remove_blocks_of(config: RunConfig, arm: Arm) -> None:
     """Delete those of starts that were killed. Whoever calls has the run's folder, so no start is at work."""
-    _delete_unused(blocks_of(config, arm))
+    _delete_unused(block_folder(), _stem(config, arm))
 
 
 def _stem(config: RunConfig, arm: Arm) -> str:
@@ -53,13 +57,23 @@ def _stem(config: RunConfig, arm: Arm) -> str:
     return f"pathnet-rl-{hashlib.sha256(f'{folder}/{arm.value}'.encode()).hexdigest()[:16]}"
 
 
-def _delete_unused(paths: Iterable[Path], least_age: float = -math.inf) -> None:
-    """Delete blocks of more than so many seconds that nobody has open, and what lies beside them."""
-    for path in paths:
+def _delete_unused(parent: Path, stem: str, least_age: float = -math.inf) -> None:
+    """Delete blocks of more than so many seconds that nobody has open, and what lies beside them.
+
+    So is what a coordinator kept that was killed after its block was gone.
+    """
+    for path in parent.glob(f"{stem}-*"):
         with contextlib.suppress(OSError):  # Of others, or gone just now.
-            age = time.time() - path.stat().st_mtime
-            if age > least_age and _is_block(path) and not in_use(path):
+            if time.time() - path.stat().st_mtime <= least_age:
+                continue
+            if path.suffix == BLOCK_SUFFIX and _begins(path, *SIGNS) and not in_use(path):
                 remove_block(path)
+            if (
+                path.suffix in (COORDINATOR_SUFFIX, UNFINISHED_SUFFIX)
+                and not path.with_suffix(BLOCK_SUFFIX).exists()
+                and _begins(path, KEPT)
+            ):
+                path.unlink()
 
 
 def remove_block(path: Path) -> None:
@@ -68,10 +82,10 @@ def remove_block(path: Path) -> None:
         path.with_suffix(suffix).unlink(missing_ok=True)
 
 
-def _is_block(path: Path) -> bool:
-    """A file begins as blocks do, or as what was reserved for one and never signed."""
+def _begins(path: Path, *signs: bytes) -> bool:
+    """A file begins with one of these, all of one length."""
     with path.open("rb") as file:
-        return file.read(8) in (MAGIC.to_bytes(8, sys.byteorder), bytes(8))
+        return file.read(len(signs[0])) in signs
 
 
 def block_folder() -> Path:
@@ -107,4 +121,4 @@ def reserve_file(path: Path, size: int) -> NDArray[np.uint8]:
 
 def remove_leftovers(parent: Path) -> None:
     """Delete blocks that nobody has open: of runs or nodes that were killed. A new one is left alone."""
-    _delete_unused(parent.glob("pathnet-rl-*.block"), NEW_SECONDS)
+    _delete_unused(parent, "pathnet-rl", NEW_SECONDS)

@@ -18,12 +18,18 @@ class KeptState:
     """
 
     def __init__(self, block: Path) -> None:
+        self._block = block
         self._path = block.with_suffix(COORDINATOR_SUFFIX)
         self._unfinished = block.with_suffix(UNFINISHED_SUFFIX)
         self.deaths = 0
 
     def keep(self, state: dict[str, Any]) -> None:
-        """Write what is known, as JSON values. Whoever is killed meanwhile leaves what was written before."""
+        """Write what is known, as JSON values. Whoever is killed meanwhile leaves what was written before.
+
+        Once the block is gone the start is over, and nothing is kept.
+        """
+        if not self._block.exists():
+            return
         content = json.dumps({"deaths": self.deaths, "state": state}).encode()
         descriptor = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
