@@ -149,6 +149,8 @@ def _check_results(state: dict[str, Any], config: RunConfig) -> None:
     _check_modules("frozen", store.get("frozen"), config)
     for result in state["results"]:
         finished = result["finished"]
+        named = finished["name"] == config.tasks[finished["task"]]
+        _require(named, "a result of another task than the run's of that number")
         _require(len(finished.get("builds_on", ())) <= finished["task"], "too many builds_on")
         _require(all(finished["path"]), "a path without modules")
         for name in ("path", "always"):
