@@ -58,9 +58,13 @@ class ReturnsFile:
             self._file.truncate(end)  # Never half a row.
             raise cannot_write(self._path, error) from error
         self._digest.update(data)
+        self._forget()
+        return self._file.tell()
+
+    def _forget(self) -> None:
+        """Have nothing in the buffer any more."""
         self._buffer.seek(0)
         self._buffer.truncate()
-        return self._file.tell()
 
     def state(self) -> dict[str, Any]:
         """How far the file reaches now, and what it holds so far, as JSON values."""
@@ -72,7 +76,11 @@ class ReturnsFile:
         Raises:
             UserError: what came before is not there as it was.
         """
-        kept = check_returns(self._path, state)
+        try:
+            kept = check_returns(self._path, state)
+        except UserError:
+            self._forget()  # Nothing is added to what is refused.
+            raise
         self._file.seek(len(kept))
         cut = self._file.readall()
         self._file.truncate(len(kept))
