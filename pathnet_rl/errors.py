@@ -24,3 +24,8 @@ def in_one_line(text: str, most: int) -> str:
     words = "".join(letter if letter.isprintable() else " " for letter in text[: most + 1])
     line = " ".join(words.split()) if words != text else words
     return line if len(text) <= most else f"{line[: most - 4]} ..."
+
+
+def said(error: BaseException) -> str:
+    """What kind of error it is and what it says, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, ClassVar
 
 import gymnasium
@@ -105,6 +106,55 @@ class TellsAnything(Behaving):
         return {"a": np.zeros(self._steps), "b": None if self._steps % 2 else {"c": [1, "x"]}}
 
 
+class Exits(Behaving):
+    """Says sys.exit() where it means an error, and closes with another."""
+
+    steps_of_all = 0
+
+    def _misbehave(self) -> None:
+        if type(self).steps_of_all == 15:
+            sys.exit("no licence is left")
+
+    def close(self) -> None:
+        raise RuntimeError("closed already")
+
+
+class ExitsWhenMade(Behaving):
+    def __init__(self) -> None:
+        sys.exit()
+
+
+class AnswersOddly(Behaving):
+    """Everything that it returns means what it should, and is of another type or shape."""
+
+    def step(self, action: np.int64) -> Any:
+        seen, paid, terminated, _, told = super().step(action)
+        return seen, np.array([paid]), np.array([terminated]), None, told
+
+    def _seen(self) -> Any:
+        return super()._seen()[None].tolist()
+
+
+class ShowsAnother(Behaving):
+    """Its space is `space`, and from step 3 on it shows `shown`."""
+
+    space = Box(-1e9, 1e9, (2,), np.float32)
+    shown: ClassVar[Any] = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_space = type(self).space
+
+    def _seen(self) -> Any:
+        first = np.zeros(self.observation_space.shape or (), self.observation_space.dtype)
+        return first if self._steps < 3 else type(self).shown
+
+
+class PaysTooMuch(Behaving):
+    def _paid(self, action: np.int64) -> float:
+        return 1e39
+
+
 class CannotBeMade(Behaving):
     def __init__(self) -> None:
         raise KeyError("licence")
@@ -139,7 +189,8 @@ class Images(Behaving):
 
 for way in (
     Behaving, RaisesOnce, RaisesAlways, CannotBegin, CannotBeginAgain, PaysNothingKnown, ShowsInfinity,
-    EndlessIfAsked, TellsAnything, CannotBeMade, OldInterface,
+    EndlessIfAsked, TellsAnything, CannotBeMade, OldInterface, Exits, ExitsWhenMade, AnswersOddly,
+    ShowsAnother, PaysTooMuch,
 ):  # fmt: skip
     gymnasium.register(
         f"tests/{way.__name__}-v0", f"tests.misbehaving:{way.__name__}", disable_env_checker=True

@@ -64,7 +64,7 @@ def test_one_that_fails_again_and_again_ends_with_its_own_error() -> None:
         ("CannotBegin", "ConnectionError: no server"),
         ("PaysNothingKnown", "paid nan in step 3 of an episode"),
         ("ShowsInfinity", "shows what is no number (inf), after 4 steps of an episode"),
-        ("OldInterface", "values to unpack"),
+        ("OldInterface", "no (observation, info): is its interface that of gym before"),
     ],
 )
 @pytest.mark.parametrize("isolate", [False, True])

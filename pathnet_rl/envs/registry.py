@@ -19,6 +19,7 @@ from pathnet_rl.environment_options import (
     in_labyrinth,
 )
 from pathnet_rl.envs.atari import AtariEnvironments
+from pathnet_rl.envs.guarded import FAILURES
 from pathnet_rl.envs.gymnasium_task import GymnasiumEnvironments
 from pathnet_rl.envs.interface import Described, Environments
 from pathnet_rl.envs.isolated import IsolatedEnvironments
@@ -26,7 +27,7 @@ from pathnet_rl.envs.labyrinth_levels import PAPER
 from pathnet_rl.envs.nearest import nearest
 from pathnet_rl.envs.stacked import StackedImages
 from pathnet_rl.envs.vizdoom import SCENARIOS, vizdoom_environment
-from pathnet_rl.errors import UserError
+from pathnet_rl.errors import UserError, said
 
 gymnasium.register_envs(ale_py)
 for level in PAPER:
@@ -76,9 +77,11 @@ def make_here(name: str, count: int, options: EnvironmentOptions) -> Environment
     if module:
         try:
             importlib.import_module(module)
-        except (ImportError, TypeError, ValueError) as error:
+        except (
+            FAILURES
+        ) as error:  # Whatever the user's file does: a command line of its own, perhaps.
             raise UserError(
-                f"the module {module!r} of task {name} cannot be imported: {error}"
+                f"the module {module!r} of task {name} cannot be imported: {said(error)}"
             ) from error
     if name not in gymnasium.registry:
         raise UserError(f"unknown task {name!r}{_nearest(name)}")
