@@ -38,11 +38,43 @@ print(json.dumps([bound, len(os.environ["RAY_AUTH_TOKEN"]), os.environ["RAY_AUTH
 """
 
 
-def start_one(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+ALL_TERMINATED = """
+import os, psutil, ray, signal, subprocess, time
+from workers.ray_here import start_here
+from workers.signals import hear_sigterm
+told = []
+signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+start_here(1, log_to_driver=False)
+class Role:
+    def simulator_ends(self):
+        hear_sigterm()
+        simulator = subprocess.Popen(["sleep", "100"])
+        simulator.terminate()
+        return simulator.wait(20) == -signal.SIGTERM
+actor = ray.remote(concurrency_groups={"orders": 1})(Role).options(num_cpus=1).remote()
+ray.get(actor.__ray_ready__.remote())
+processes = psutil.Process().children(recursive=True)
+for process in [*processes, psutil.Process()]:
+    process.terminate()
+time.sleep(1)
+assert told == [signal.SIGTERM], "the command does not hear it"
+assert ray.get(actor.simulator_ends.remote(), timeout=60), "a simulator does not hear it"
+assert ray.cluster_resources()["CPU"] == 1
+began = time.monotonic()
+ray.shutdown()
+print(time.monotonic() - began)
+gone, left = psutil.wait_procs(processes, 10)
+assert not left, left
+"""
+
+
+def start_one(
+    folder: Path, script: str = SCRIPT, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Start a cluster with ray's defaults, and say what listens where."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         cwd=ROOT, env={**own, "HOME": str(folder), **variables}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -61,6 +93,12 @@ def test_a_cluster_of_this_machine_listens_on_loopback_alone_and_has_a_token_of_
     assert (token, mode) == (64, "token")
     assert folder == "/tmp/ray", "a long TMPDIR has no room for sockets"
     assert list(tmp_path.rglob("auth_token")) == []
+
+
+def test_a_sigterm_to_all_processes_of_a_command_is_the_commands_alone(tmp_path: Path) -> None:
+    done = start_one(tmp_path, ALL_TERMINATED)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.splitlines()[-1]) < 10.0
 
 
 def test_a_folder_whose_path_is_too_long_for_sockets_is_passed_over(

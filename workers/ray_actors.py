@@ -36,6 +36,7 @@ from workers.memory import keep_freed_memory
 from workers.parameter_server import ParameterServer
 from workers.pathway_worker import PathwayWorker
 from workers.ray_waits import answer, reason_of
+from workers.signals import hear_sigterm
 
 TELL_SECONDS = 1.0
 """How often a courier tells how exchanges go."""
@@ -162,6 +163,7 @@ class WorkerActor:
     def run_task(self, orders: Order) -> Iterator[Telemetry]:
         """Work until the current task is over or stopped; yields what the worker tells on the way."""
         self._orders.give(orders)
+        hear_sigterm()  # Or the simulators that environments start would not.
         try:
             self._worker.begin_task(self._orders.take())
             while self._worker.working:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 
 import grpc
 import ray
@@ -27,6 +28,8 @@ def connect(config: RunConfig) -> None:
     Raises:
         UserError: there is none, or it has not what the configuration asks for.
     """
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        os.environ.setdefault("RAY_COLOR_PREFIX", "0")  # Control codes are no good to a log.
     address = os.environ.get("RAY_ADDRESS")
     if address and address != "local":
         join(address)

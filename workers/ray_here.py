@@ -12,12 +12,16 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import ray
 from ray._private import ray_constants
+from ray._private import worker as ray_worker
 
 from pathnet_rl.errors import UserError
 from workers.signals import signals_kept
@@ -39,7 +43,7 @@ def start_here(cpus: int, log_to_driver: bool) -> None:
     _set_token()
     try:
         # Ray takes SIGTERM over, to exit at once, when it starts.
-        with _on_loopback(), signals_kept():
+        with _on_loopback(), signals_kept(), _deaf_to_sigterm():
             ray.init(
                 address="local",
                 num_cpus=cpus,
@@ -54,6 +58,38 @@ def start_here(cpus: int, log_to_driver: bool) -> None:
             f"ray does not start on this machine: {reason} (its logs are in {folder}/session_latest/logs);"
             " --serial runs without it"
         ) from error
+    _end_without_asking()
+
+
+@contextlib.contextmanager
+def _deaf_to_sigterm() -> Iterator[None]:
+    """Have what is started meanwhile not hear SIGTERM, nor what that starts.
+
+    `timeout`, `kill %1`, systemd and SLURM send it to all processes of a command. They have to live until the
+    command has saved; the kernel ends them with it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_without_asking() -> None:
+    """At the end ray is to kill its processes; it would wait a second for each to obey SIGTERM."""
+    node: Any = ray_worker._global_node
+    kill = node.kill_all_processes
+
+    def end(**how: bool) -> None:
+        rays = {one.process.pid for ones in node.all_processes.values() for one in ones}
+        # A raylet that is killed leaves its agents and workers, which notice only after a while.
+        left = [of for p in psutil.Process().children() if p.pid in rays for of in p.children()]
+        kill(**{**how, "allow_graceful": False})
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    node.kill_all_processes = end
 
 
 def _set_token() -> None:

@@ -28,3 +28,8 @@ def leave_to_parent() -> None:
     """Let the parent, who has them too, say when to stop; whatever this process starts inherits that."""
     for number in FROM_TERMINALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def hear_sigterm() -> None:
+    """Let what this thread starts from here on end by SIGTERM; see ray_here.py for who does not."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
