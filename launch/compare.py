@@ -60,12 +60,12 @@ def compare(comparison: Comparison, console: Console, given: Collection[str] = (
         finished = [member for member in members if member.finished()]
         failed: dict[str, str] = {}
         if len(finished) == len(members):
-            console.print(f"{folder.path} is finished: nothing is left to do.", soft_wrap=True)
+            console.print(f"{folder.where} is finished: nothing is left to do.", soft_wrap=True)
         else:
             if resumed:
                 folder.note_resumption()
                 line = (
-                    f"Going on with {folder.path}: {len(finished)} of {len(members)} runs are done"
+                    f"Going on with {folder.where}: {len(finished)} of {len(members)} runs are done"
                 )
                 console.print(line, soft_wrap=True)
             note_idle_options(console, given, described)

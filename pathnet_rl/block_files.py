@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.errors import UserError
+from pathnet_rl.places import path_of
 from pathnet_rl.row_locks import in_use
 
 MAGIC = 0x5061_7468_4E65_74  # "PathNet"
@@ -53,7 +54,7 @@ def remove_blocks_of(config: RunConfig, arm: Arm) -> None:
 
 
 def _stem(config: RunConfig, arm: Arm) -> str:
-    folder = (Path(config.folder) / config.name).resolve()
+    folder = path_of(config.folder, config.name).resolve()
     return f"pathnet-rl-{hashlib.sha256(f'{folder}/{arm.value}'.encode()).hexdigest()[:16]}"
 
 

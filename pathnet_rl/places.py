@@ -18,6 +18,17 @@ JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """What ray's job manager sets for a job's entry point, and for no other process."""
 
 
+try:
+    _HERE = Path.cwd()
+except OSError:  # It is deleted.
+    _HERE = Path()
+
+
+def path_of(place: str, name: str) -> Path:
+    """The folder of a name at a place that is a path, wherever an environment has changed the folder to."""
+    return _HERE / place / name
+
+
 def is_url(place: str) -> bool:
     """Whether a place is a URL and no path of this machine."""
     return "://" in place

@@ -28,7 +28,7 @@ from pathnet_rl.config_file import is_new, read_config, read_identity, write_con
 from pathnet_rl.errors import UserError
 from pathnet_rl.links import check_links
 from pathnet_rl.mirror import Mirror, Say
-from pathnet_rl.places import check_outlives_job, in_job, is_url
+from pathnet_rl.places import check_outlives_job, in_job, is_url, path_of
 from pathnet_rl.provenance import provenance, read_starts
 from pathnet_rl.settings import Settings, differences
 
@@ -45,9 +45,9 @@ class Folder(ABC, Generic[Kind]):
     """Fields of the configuration with which it is still the same run."""
 
     def __init__(self, config: Kind, folder: str, name: str) -> None:
-        self.config, self._place = config, folder
+        self.config, self._place, self._name = config, folder, name
         self._mirror = Mirror(f"{folder}/{name}") if is_url(folder) else None
-        self.path = Path(folder) / name if self._mirror is None else self._mirror.copy
+        self.path = path_of(folder, name) if self._mirror is None else self._mirror.copy
         self._lock: IO[str] | None = None
         self._identity: str | None = None
 
@@ -71,7 +71,7 @@ class Folder(ABC, Generic[Kind]):
     @property
     def where(self) -> str:
         """Where people find it: its path, or its URL."""
-        return str(self.path) if self._mirror is None else self._mirror.url
+        return str(Path(self._place) / self._name) if self._mirror is None else self._mirror.url
 
     def shown(self, text: object) -> str:
         """A path in the folder, or a text with such paths, as people find them."""
@@ -276,5 +276,5 @@ class RunFolder(Folder[RunConfig]):
 
 def environment_log(config: RunConfig) -> Path | None:
     """Where goes what processes of environments print: to the run's folder, if that is on this machine."""
-    path = Path(config.folder) / config.name
+    path = path_of(config.folder, config.name)
     return None if is_url(config.folder) or not path.is_dir() else path / "environments.log"

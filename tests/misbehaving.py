@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from typing import Any, ClassVar
 
 import gymnasium
@@ -119,6 +120,13 @@ class Exits(Behaving):
         raise RuntimeError("closed already")
 
 
+class ChangesFolder(Behaving):
+    """Goes where its own files are, as some simulators do, in every episode."""
+
+    def _misbehave(self) -> None:
+        os.chdir(tempfile.gettempdir())
+
+
 class ExitsWhenMade(Behaving):
     def __init__(self) -> None:
         sys.exit()
@@ -190,7 +198,7 @@ class Images(Behaving):
 for way in (
     Behaving, RaisesOnce, RaisesAlways, CannotBegin, CannotBeginAgain, PaysNothingKnown, ShowsInfinity,
     EndlessIfAsked, TellsAnything, CannotBeMade, OldInterface, Exits, ExitsWhenMade, AnswersOddly,
-    ShowsAnother, PaysTooMuch,
+    ShowsAnother, PaysTooMuch, ChangesFolder,
 ):  # fmt: skip
     gymnasium.register(
         f"tests/{way.__name__}-v0", f"tests.misbehaving:{way.__name__}", disable_env_checker=True

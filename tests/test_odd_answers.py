@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
-from pathnet_rl import envs
+from pathnet_rl import envs, places
 from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.errors import UserError
+from pathnet_rl.run_folder import RunFolder
 from tests import misbehaving
 from tests.misbehaving import ShowsAnother
 from tests.support import TapeDisplay, run_experiment, tiny_config
@@ -51,6 +52,19 @@ def test_a_run_whose_environment_exits_is_finished_and_says_so(tmp_path: Path) -
     assert len([note for note in display.notes if "no licence is left" in note]) == 1
     with (tmp_path / "tiny/returns.csv").open() as file:
         assert {row["length"] for row in csv.DictReader(file)} == {"10"}
+
+
+def test_a_run_stays_in_its_folder_whatever_the_environment_changes_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(places, "_HERE", tmp_path)
+    config = tiny_config(Path("runs"), tasks=(task("ChangesFolder"),), agent_steps=(500,))
+    run_experiment(config)
+    assert Path.cwd() != tmp_path
+    assert (tmp_path / "runs/tiny/returns.csv").stat().st_size
+    assert RunFolder(config).latest_state(config.arms[0]) is not None
+    assert RunFolder(config).where == "runs/tiny"
 
 
 def test_an_exit_in_a_constructor_is_one_line() -> None:

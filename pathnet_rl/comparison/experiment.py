@@ -24,7 +24,7 @@ from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
 from pathnet_rl.grid import build_grid
 from pathnet_rl.mirror import Say
-from pathnet_rl.places import is_url
+from pathnet_rl.places import is_url, path_of
 from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.run_folder import Folder, RunFolder
 from pathnet_rl.settings import MOST, MOST_SEED, Settings
@@ -106,7 +106,7 @@ class Comparison(Settings):
     @property
     def path(self) -> Path:
         """The comparison's folder."""
-        return Path(self.base.folder) / self.base.name
+        return path_of(self.base.folder, self.base.name)
 
     @property
     def random_policy(self) -> RandomPolicy:
@@ -164,7 +164,7 @@ class Member:
     @property
     def path(self) -> Path:
         """Its run folder."""
-        return Path(self.config.folder) / self.config.name
+        return path_of(self.config.folder, self.config.name)
 
     @property
     def log(self) -> Path:
