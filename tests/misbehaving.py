@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from typing import Any, ClassVar
@@ -127,6 +128,23 @@ class ChangesFolder(Behaving):
         os.chdir(tempfile.gettempdir())
 
 
+class TakesSignals(Behaving):
+    """As pygame, ROS and some engines do; `taken` counts what its handler heard."""
+
+    taken: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def reset(self, **arguments: Any) -> tuple[Array, dict[str, Any]]:
+        signal.signal(signal.SIGINT, self._hear)
+        return super().reset(**arguments)
+
+    def _hear(self, *_: object) -> None:
+        type(self).taken += 1
+
+
 class ExitsWhenMade(Behaving):
     def __init__(self) -> None:
         sys.exit()
@@ -198,7 +216,7 @@ class Images(Behaving):
 for way in (
     Behaving, RaisesOnce, RaisesAlways, CannotBegin, CannotBeginAgain, PaysNothingKnown, ShowsInfinity,
     EndlessIfAsked, TellsAnything, CannotBeMade, OldInterface, Exits, ExitsWhenMade, AnswersOddly,
-    ShowsAnother, PaysTooMuch, ChangesFolder,
+    ShowsAnother, PaysTooMuch, ChangesFolder, TakesSignals,
 ):  # fmt: skip
     gymnasium.register(
         f"tests/{way.__name__}-v0", f"tests.misbehaving:{way.__name__}", disable_env_checker=True

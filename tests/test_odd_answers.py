@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
+from launch.signals import StopSignal
 from pathnet_rl import envs, places
 from pathnet_rl.environment_options import EnvironmentOptions
 from pathnet_rl.errors import UserError
@@ -65,6 +67,21 @@ def test_a_run_stays_in_its_folder_whatever_the_environment_changes_to(
     assert (tmp_path / "runs/tiny/returns.csv").stat().st_size
     assert RunFolder(config).latest_state(config.arms[0]) is not None
     assert RunFolder(config).where == "runs/tiny"
+
+
+def test_signals_stay_the_runs_whatever_a_simulator_sets() -> None:
+    stop = StopSignal()
+    stop.listen()
+    try:
+        environments = envs.make(task("TakesSignals"), 2)
+        play(environments, 3, 25)
+        signal.raise_signal(signal.SIGINT)
+        assert stop.requested
+        assert misbehaving.TakesSignals.taken == 0
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_IGN
+        environments.close()
+    finally:
+        stop.leave()
 
 
 def test_an_exit_in_a_constructor_is_one_line() -> None:

@@ -43,7 +43,8 @@ import os, psutil, ray, signal, subprocess, time
 from workers.ray_here import start_here
 from workers.signals import hear_sigterm
 told = []
-signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+for number in (signal.SIGUSR1, signal.SIGXCPU, signal.SIGTERM):
+    signal.signal(number, lambda number, _: told.append(number))
 start_here(1, log_to_driver=False)
 class Role:
     def simulator_ends(self):
@@ -55,9 +56,10 @@ actor = ray.remote(concurrency_groups={"orders": 1})(Role).options(num_cpus=1).r
 ray.get(actor.__ray_ready__.remote())
 processes = psutil.Process().children(recursive=True)
 for process in [*processes, psutil.Process()]:
-    process.terminate()
+    for number in (signal.SIGUSR1, signal.SIGXCPU, signal.SIGTERM):
+        process.send_signal(number)
 time.sleep(1)
-assert told == [signal.SIGTERM], "the command does not hear it"
+assert set(told) == {signal.SIGUSR1, signal.SIGXCPU, signal.SIGTERM}, "the command does not hear all"
 assert ray.get(actor.simulator_ends.remote(), timeout=60), "a simulator does not hear it"
 assert ray.cluster_resources()["CPU"] == 1
 began = time.monotonic()
@@ -69,12 +71,12 @@ assert not left, left
 
 
 def start_one(
-    folder: Path, script: str = SCRIPT, **variables: str
+    folder: Path, script: str = SCRIPT, *words: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Start a cluster with ray's defaults, and say what listens where."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, *words],
         cwd=ROOT, env={**own, "HOME": str(folder), **variables}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -95,7 +97,7 @@ def test_a_cluster_of_this_machine_listens_on_loopback_alone_and_has_a_token_of_
     assert list(tmp_path.rglob("auth_token")) == []
 
 
-def test_a_sigterm_to_all_processes_of_a_command_is_the_commands_alone(tmp_path: Path) -> None:
+def test_signals_of_batch_systems_to_all_processes_are_the_commands_alone(tmp_path: Path) -> None:
     done = start_one(tmp_path, ALL_TERMINATED)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.splitlines()[-1]) < 10.0
@@ -115,3 +117,37 @@ def test_no_place_for_sockets_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(UserError, match=r"no place for its sockets.*set RAY_TMPDIR") as refused:
         _temporary_folder()
     assert "\n" not in str(refused.value)
+
+
+NO_RAY = """
+import resource, sys
+from workers import ray_here
+from pathnet_rl.errors import UserError
+if sys.argv[1] == "files":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+else:
+    def fails(**_): raise Exception("The current node timed out during startup.\\nMore of it.")
+    ray_here.ray.init = fails
+try:
+    ray_here.start_here(1, log_to_driver=False)
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("files", "a process may open 64 files here (ulimit -n), and ray's need"),
+        (
+            "init",
+            "ray does not start on this machine: The current node timed out during startup. (its",
+        ),
+    ],
+)
+def test_a_ray_that_cannot_be_started_is_one_line(tmp_path: Path, what: str, said: str) -> None:
+    done = start_one(tmp_path, NO_RAY, what)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(said)
+    assert "--serial" in done.stdout
+    assert done.stdout.count("\n") == 1

@@ -90,7 +90,7 @@ def test_seeds_that_are_finished_are_kept_whatever_ends_the_command(
     assert errors == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_the_runs_of_a_comparison_save(tmp_path: Path, number: int) -> None:
     process = start(*COMPARE, "--folder", str(tmp_path))
     wait_for_a_file(process, tmp_path, "returns.csv")
@@ -99,6 +99,18 @@ def test_the_runs_of_a_comparison_save(tmp_path: Path, number: int) -> None:
     assert "Stopped and saved. To go on:" in output
     assert errors == ""
     assert len(list(tmp_path.rglob("state.json"))) == 2, "the beginning, and what it saved"
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGXCPU])
+def test_what_batch_systems_send_before_the_end_lets_a_run_save(
+    tmp_path: Path, number: int
+) -> None:
+    process = start(*TRAIN, "--folder", str(tmp_path))
+    wait_for_a_file(process, tmp_path, "returns.csv")
+    output, errors = signalled(process, number)
+    assert process.returncode == 130
+    assert "Stopped and saved. To go on:" in output
+    assert errors == ""
 
 
 @pytest.mark.parametrize("command", [COMPARE, TRAIN], ids=["compare", "train"])

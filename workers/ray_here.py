@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import secrets
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +24,11 @@ from ray._private import ray_constants
 from ray._private import worker as ray_worker
 
 from pathnet_rl.errors import UserError
-from workers.signals import signals_kept
+from workers.signals import deaf_to_batch_systems, signals_kept
 
 TOKEN, TOKEN_PATH, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
+FEWEST_FILES, MANY_FILES = 256, 4096
+"""That a process of ray may have to open."""
 MOST_BYTES = 107
 """Of a Unix socket's path."""
 SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
@@ -40,10 +42,11 @@ def start_here(cpus: int, log_to_driver: bool) -> None:
         UserError: there is no folder for its sockets, or a process of it does not start.
     """
     folder = _temporary_folder()
+    _have_files()
     _set_token()
     try:
         # Ray takes SIGTERM over, to exit at once, when it starts.
-        with _on_loopback(), signals_kept(), _deaf_to_sigterm():
+        with _on_loopback(), signals_kept(), deaf_to_batch_systems():
             ray.init(
                 address="local",
                 num_cpus=cpus,
@@ -52,27 +55,13 @@ def start_here(cpus: int, log_to_driver: bool) -> None:
                 logging_level=logging.ERROR,
                 _temp_dir=str(folder),
             )
-    except (OSError, RuntimeError, TimeoutError) as error:
+    except Exception as error:  # Ray's own are of any kind, Exception itself among them.
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"ray does not start on this machine: {reason} (its logs are in {folder}/session_latest/logs);"
             " --serial runs without it"
         ) from error
     _end_without_asking()
-
-
-@contextlib.contextmanager
-def _deaf_to_sigterm() -> Iterator[None]:
-    """Have what is started meanwhile not hear SIGTERM, nor what that starts.
-
-    `timeout`, `kill %1`, systemd and SLURM send it to all processes of a command. They have to live until the
-    command has saved; the kernel ends them with it.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_without_asking() -> None:
@@ -90,6 +79,23 @@ def _end_without_asking() -> None:
                 process.kill()
 
     node.kill_all_processes = end
+
+
+def _have_files() -> None:
+    """Raise the limit of open files for ray's processes, as far as that may be done.
+
+    Raises:
+        UserError: it stays so low that ray's processes would die or hang one after the other.
+    """
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if most == resource.RLIM_INFINITY else min(MANY_FILES, most)
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    if wanted < FEWEST_FILES:
+        raise UserError(
+            f"a process may open {wanted} files here (ulimit -n), and ray's need {FEWEST_FILES}; raise that,"
+            " or run with --serial"
+        )
 
 
 def _set_token() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -18,6 +20,7 @@ FAILURES = (Exception, SystemExit, GeneratorExit)
 """What an environment's code may raise at its own cost. Some say sys.exit() where they mean an error."""
 GREATEST = float(np.finfo(np.float32).max)
 """All that is learned from becomes float32."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _logger = logging.getLogger(__name__)
 
 
@@ -58,7 +61,8 @@ class Guarded:
         self._steps = 0
         while True:
             try:
-                begun = self.environment.reset(seed=seed)
+                with _handlers_kept():
+                    begun = self.environment.reset(seed=seed)
             except FAILURES as error:
                 self._fail(error, "an episode began")
                 seed = self._next_seed
@@ -112,7 +116,8 @@ class Guarded:
 
     def _made(self) -> gymnasium.Env[Any, Any]:
         try:
-            environment = self._make()
+            with _handlers_kept():
+                environment = self._make()
         except UserError:
             raise
         except FAILURES as error:
@@ -168,6 +173,19 @@ class Guarded:
                 f"{self._name} shows what is no number ({wrong}), {when}{_beyond(wrong)}"
             )
         return seen
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Signals do what they did before, whatever a simulator sets: a run saves when it is asked to stop."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # Elsewhere than in the main thread nobody can have changed it.
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 def _without_axes_of_one(seen: Array, shape: tuple[int, ...] | None) -> Array:
