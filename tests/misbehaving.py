@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from typing import Any, ClassVar
@@ -145,6 +146,23 @@ class TakesSignals(Behaving):
         type(self).taken += 1
 
 
+SLEEPER = "987654"
+
+
+class LeavesProcesses(Behaving):
+    """Starts another process and forgets it; the 35th step of all ends its own."""
+
+    steps_of_all = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        subprocess.Popen(["sleep", SLEEPER])
+
+    def _misbehave(self) -> None:
+        if type(self).steps_of_all == 35:
+            os._exit(3)
+
+
 class ExitsWhenMade(Behaving):
     def __init__(self) -> None:
         sys.exit()
@@ -217,6 +235,7 @@ for way in (
     Behaving, RaisesOnce, RaisesAlways, CannotBegin, CannotBeginAgain, PaysNothingKnown, ShowsInfinity,
     EndlessIfAsked, TellsAnything, CannotBeMade, OldInterface, Exits, ExitsWhenMade, AnswersOddly,
     ShowsAnother, PaysTooMuch, ChangesFolder, TakesSignals,
+    LeavesProcesses,
 ):  # fmt: skip
     gymnasium.register(
         f"tests/{way.__name__}-v0", f"tests.misbehaving:{way.__name__}", disable_env_checker=True

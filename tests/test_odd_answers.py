@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from gymnasium.spaces import Box
 
@@ -82,6 +83,27 @@ def test_signals_stay_the_runs_whatever_a_simulator_sets() -> None:
         environments.close()
     finally:
         stop.leave()
+
+
+def sleepers() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.process_iter(["cmdline"])
+        if child.info["cmdline"] == ["sleep", misbehaving.SLEEPER]
+    ]
+
+
+def test_what_isolated_environments_start_and_forget_ends_with_them() -> None:
+    environments = envs.make(task("LeavesProcesses"), 2, EnvironmentOptions(isolate=True))
+    play(environments, 3, 10)
+    first = sleepers()
+    assert len(first) == 2
+    tape = play(environments, 3, 10)
+    assert [len(step.lost) for step in tape if step.lost] == [2], "its process ended"
+    assert len(sleepers()) == 2
+    assert not set(first) & set(sleepers())
+    environments.close()
+    assert sleepers() == []
 
 
 def test_an_exit_in_a_constructor_is_one_line() -> None:

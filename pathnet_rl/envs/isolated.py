@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -170,7 +171,7 @@ class IsolatedEnvironments:
         while b"\n" not in self._heard:
             ready, _, _ = select.select([self._replies], [], [], LONGEST_SILENCE)
             if not ready:
-                self._process.kill()
+                os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
                 raise _Died(f"it did not answer for {LONGEST_SILENCE:g} seconds")
             some = self._replies.read(65536)
@@ -249,9 +250,17 @@ class IsolatedEnvironments:
 
 
 def _status_at_last(process: subprocess.Popen[bytes]) -> int:
-    """The exit status of a process that is ending; it is killed if that takes longer than LONGEST_GOODBYE."""
-    try:
-        return process.wait(LONGEST_GOODBYE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
+    """The exit status of a process that is ending, and everything that it has started with it.
+
+    It is killed if that takes longer than LONGEST_GOODBYE.
+    """
+    until = time.monotonic() + LONGEST_GOODBYE
+    # Not to be reaped before its group is ended: until then the group's number is nobody else's.
+    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while process.returncode is None and os.waitid(os.P_PID, process.pid, ended) is None:
+        if time.monotonic() > until:
+            break
+        time.sleep(0.01)
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()

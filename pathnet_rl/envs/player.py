@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -94,3 +95,5 @@ def _do(command: dict[str, Any], environments: Environments, board: Board) -> Ma
 
 if __name__ == "__main__":
     play(json.loads(sys.argv[1]))
+    # Of a session of its own; what environments started and did not end is not to outlive them.
+    os.killpg(os.getpid(), signal.SIGKILL)
