@@ -77,9 +77,7 @@ def make_here(name: str, count: int, options: EnvironmentOptions) -> Environment
     if module:
         try:
             importlib.import_module(module)
-        except (
-            FAILURES
-        ) as error:  # Whatever the user's file does: a command line of its own, perhaps.
+        except FAILURES as error:  # Whatever its file does: a command line of its own, perhaps.
             raise UserError(
                 f"the module {module!r} of task {name} cannot be imported: {said(error)}"
             ) from error
