@@ -40,10 +40,17 @@ class Guarded:
     Args:
         name: what messages call it.
         make: makes it, and makes it anew after a failure.
+        contradiction: in what an observation is not what the environment's space means; empty if it is, and
+            None where that is not known.
     """
 
-    def __init__(self, name: str, make: Callable[[], gymnasium.Env[Any, Any]]) -> None:
-        self._name, self._make = name, make
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], gymnasium.Env[Any, Any]],
+        contradiction: Callable[[Array], str] | None = None,
+    ) -> None:
+        self._name, self._make, self.contradiction = name, make, contradiction
         self.environment = self._made()
         self._failures = self._fruitless = self._steps = 0
         self._seed = 0
@@ -61,7 +68,7 @@ class Guarded:
         self._steps = 0
         while True:
             try:
-                with _handlers_kept():
+                with _handlers_kept(), np.errstate():
                     begun = self.environment.reset(seed=seed)
             except FAILURES as error:
                 self._fail(error, "an episode began")
@@ -86,7 +93,9 @@ class Guarded:
         """
         self._steps += 1
         try:
-            observation, paid, terminated, truncated, _ = self.environment.step(action)
+            # Errors that it makes of rounding are its own: np.seterr holds in the whole program.
+            with np.errstate():
+                observation, paid, terminated, truncated, _ = self.environment.step(action)
             reward = float(paid.item() if isinstance(paid, np.ndarray) else paid)
             ends, cut = bool(terminated), bool(truncated)
         except FAILURES as error:
@@ -116,7 +125,7 @@ class Guarded:
 
     def _made(self) -> gymnasium.Env[Any, Any]:
         try:
-            with _handlers_kept():
+            with _handlers_kept(), np.errstate():
                 environment = self._make()
         except UserError:
             raise
@@ -172,6 +181,8 @@ class Guarded:
             raise UserError(
                 f"{self._name} shows what is no number ({wrong}), {when}{_beyond(wrong)}"
             )
+        if self.contradiction is not None and (wrong := self.contradiction(seen)):
+            raise UserError(f"{self._name} shows {wrong}, {when}")
         return seen
 
 

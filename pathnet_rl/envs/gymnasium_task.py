@@ -34,9 +34,8 @@ class GymnasiumEnvironments:
         make: Callable[[], gymnasium.Env[Any, Any]],
         options: EnvironmentOptions,
     ) -> None:
-        self._environments = [Guarded(name, make) for _ in range(count)]
-        first = self._environments[0].environment
-        actions, space = first.action_space, first.observation_space
+        first = Guarded(name, make)
+        actions, space = first.environment.action_space, first.environment.observation_space
         if not isinstance(actions, Discrete):
             raise UserError(f"{name} has {actions} for actions; a task needs Discrete ones")
         if not isinstance(space, Box):
@@ -44,6 +43,9 @@ class GymnasiumEnvironments:
                 f"{name} observes {space}; a task needs a Box of shape (features,) or an image of three axes"
             )
         self._meaning = Meaning.of(name, space, options)
+        first.contradiction = self._meaning.contradiction
+        others = [Guarded(name, make, self._meaning.contradiction) for _ in range(count - 1)]
+        self._environments = [first, *others]
         self.meaning = str(self._meaning)
         self._first_action = int(actions.start)
         self.count = count

@@ -38,7 +38,7 @@ class Meaning:
             UserError: it is neither numbers [features] nor an image, channels or bounds are not clear, or an
                 option contradicts what is clear.
         """
-        if len(space.shape) not in (1, 3):
+        if len(space.shape) not in (1, 3) or 0 in space.shape:
             raise UserError(
                 f"{name} observes {space}; a task needs a Box of shape (features,) or an image of three axes"
             )
@@ -85,6 +85,24 @@ class Meaning:
                 scale
             )
         return np.array(observations, self.dtype, order="C")
+
+    def contradiction(self, seen: NDArray[np.generic]) -> str:
+        """In what an image [...] of an environment is not what its space says; empty if it is.
+
+        Numbers may leave the bounds of their space, as many do; an image that does would be taken for
+        brighter or darker than it is.
+        """
+        space = self.space
+        if len(space.shape) != 3 or (seen.dtype == space.dtype == np.uint8):
+            return ""
+        low, high = _bounds(space)
+        slack = (high - low) / 100 if np.isfinite([low, high]).all() else 0.0
+        strange = seen[np.less(seen, low - slack) | np.greater(seen, high + slack)]
+        return (
+            f"{strange[0]} in an image, where its space says {low:g} to {high:g}"
+            if strange.size
+            else ""
+        )
 
     def __str__(self) -> str:
         axes = " x ".join(str(length) for length in self.space.shape)
