@@ -20,3 +20,12 @@ if sys.argv[:1] == ["-m"]:
 
 # No command opens a window, and a notebook's backend is not there outside of it.
 os.environ["MPLBACKEND"] = "agg"
+
+try:
+    os.getcwd()  # noqa: PTH109
+except OSError as error:
+    # Before libraries are loaded, of which some end the program without it, each in its own way.
+    sys.exit(
+        f"error: the folder in which this command was given cannot be entered ({error.strerror}): it may"
+        " have been deleted; change into another one"
+    )

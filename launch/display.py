@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from functools import partial
@@ -18,6 +19,7 @@ from pathnet_rl.crew import Progress
 
 PLAIN_SECONDS = 10.0
 """Seconds between two lines where there is no terminal."""
+UNKNOWN_WIDTH = 80
 
 
 def terminal(file: TextIO | None = None, width: int | None = None) -> Console:
@@ -26,6 +28,8 @@ def terminal(file: TextIO | None = None, width: int | None = None) -> Console:
     Control codes go to terminals that know them, whatever FORCE_COLOR says. What cannot be printed is not.
     """
     stream = cast("TextIO", Forgiving(file or sys.stdout))
+    if width is None and os.environ.get("COLUMNS", "1").strip("0") == "":
+        width = UNKNOWN_WIDTH  # Where the terminal's size is not known, some say 0; rich prints nothing then.
     make = partial(Console, file=stream, width=width, markup=False, highlight=False)
     console = make(force_terminal=stream.isatty())
     return make(force_terminal=False) if console.is_dumb_terminal else console

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from launch.streams import open_closed
 from workers.signals import ENDING
 
 CLEAR_SECONDS = 5.0
@@ -102,6 +103,7 @@ def ends_with_one_line(main: Callable[[], None]) -> Callable[[], None]:
 
     @functools.wraps(main)
     def run() -> None:
+        open_closed()
         ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         _set(end)
         if ignored:  # By a shell, for its background jobs.

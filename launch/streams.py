@@ -3,7 +3,26 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TextIO
+
+
+def open_closed() -> None:
+    """Open what a shell has closed (`>&-`) of the three streams, as nothing.
+
+    Their numbers would be those of the next files that are opened, into which all would be written that a
+    library prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 class Forgiving:

@@ -55,7 +55,8 @@ def remove_blocks_of(config: RunConfig, arm: Arm) -> None:
 
 def _stem(config: RunConfig, arm: Arm) -> str:
     folder = path_of(config.folder, config.name).resolve()
-    return f"pathnet-rl-{hashlib.sha256(f'{folder}/{arm.value}'.encode()).hexdigest()[:16]}"
+    # A path may have bytes that are no text.
+    return f"pathnet-rl-{hashlib.sha256(os.fsencode(folder / arm.value)).hexdigest()[:16]}"
 
 
 def _delete_unused(parent: Path, stem: str, least_age: float = -math.inf) -> None:

@@ -24,6 +24,7 @@ import safetensors.torch
 import torch
 
 from pathnet_rl.errors import UserError
+from pathnet_rl.reading import NotReadable
 from pathnet_rl.saved import BLOCK, MARK, RUN, STATE, UNFINISHED, Check, Checkpoint, find, read
 
 
@@ -47,7 +48,7 @@ def write_whole(path: Path, data: bytes) -> None:
         with unfinished.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            _flush(file.fileno())
         unfinished.replace(path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
@@ -190,6 +191,8 @@ def newest(
         try:
             one.check(makes_sense)
             return one.numbers(), one.state
+        except NotReadable:
+            raise
         except UserError as error:
             of_run.append(error)
     if of_run or damaged:
@@ -210,6 +213,8 @@ def not_believed(parent: Path, run: str | None, makes_sense: Check = dict) -> li
         try:
             one.check(makes_sense)
             one.numbers()
+        except NotReadable:
+            raise
         except UserError as error:
             damaged.append(error)
         else:

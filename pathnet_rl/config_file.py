@@ -72,6 +72,9 @@ def write_config(folder: Path, config: Settings, run: str | None) -> None:
 
 def is_new(folder: Path) -> bool:
     """Nobody has put anything into a folder."""
-    return all(
-        any(fnmatch(entry.name, name) for name in LEFT_BY_SYSTEMS) for entry in folder.iterdir()
-    )
+    return all(is_left_by_system(entry.name) for entry in folder.iterdir())
+
+
+def is_left_by_system(name: str) -> bool:
+    """What is called so nobody has put there."""
+    return any(fnmatch(name, pattern) for pattern in LEFT_BY_SYSTEMS)

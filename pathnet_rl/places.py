@@ -42,6 +42,13 @@ def _place(place: str) -> str:
     """
     if "\0" in place:
         raise UserError(f"--folder {place!r} is no path: it has a NUL in it")
+    try:
+        place.encode()
+    except UnicodeError as error:
+        raise UserError(
+            f"--folder {place!a} is no text in UTF-8, which TensorBoard wants of its files' names; give"
+            " another one, or set LC_ALL=C.UTF-8 if it is text in the terminal"
+        ) from error
     if redacted(place) != place or HIDDEN in place:
         raise UserError(
             f"--folder {redacted(place)} has credentials in it, which would end up in files and logs; give"

@@ -1,11 +1,13 @@
 """Reading files that anybody may have written: ordinary files of a size that makes sense, and data alone.
 
-Every function raises OSError where there is no such file, and ValueError where it holds something else.
+Every function raises OSError where there is no such file, and ValueError where it holds something else; and
+`NotReadable` where that cannot be known, since this process may not look, or cannot just now.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -14,10 +16,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pathnet_rl.errors import UserError
+
 MOST_BYTES = 2**28
 """Of a file of text; the largest state.json so far has 2 MB."""
 MOST_TABLE_BYTES = 2**34
 """Of a table, which is read row by row."""
+
+
+_SAYS_NOTHING = (
+    errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT,
+    errno.ENOTCONN, errno.EHOSTDOWN, errno.ENOLCK,
+)  # fmt: skip
+
+
+class NotReadable(UserError):
+    """A file cannot be read here and now, which says nothing of what is in it: it may be whole."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"cannot read {path}: {error.strerror or error}")
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
@@ -27,8 +44,14 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def _opened(path: Path, most: int) -> BinaryIO:
-    # Else opening a named pipe waits for somebody who writes to it.
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    try:
+        # Else opening a named pipe waits for somebody who writes to it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in _SAYS_NOTHING:
+            raise NotReadable(path, error) from error
+        raise
+    file = os.fdopen(descriptor, "rb")
     found = os.fstat(file.fileno())
     fault = None
     if not stat.S_ISREG(found.st_mode):

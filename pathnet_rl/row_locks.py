@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ class RowLocks:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("r+b", buffering=0)
+        # With the last that knows of it; said to be unclosed, it would be a warning.
+        weakref.finalize(self, self._file.close)
         _set(self._file.fileno(), fcntl.F_RDLCK, _USE, 1)
 
     @contextmanager

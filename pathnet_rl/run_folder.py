@@ -103,7 +103,8 @@ class Folder(ABC, Generic[Kind]):
             check_links(self.path)
             self._lock = (self.path / ".lock").open("w")
         except OSError as error:
-            raise checkpoint.cannot_write(self.path, error) from error
+            # In a folder that several share, the lock alone may be somebody else's.
+            raise checkpoint.cannot_write(Path(error.filename or self.path), error) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

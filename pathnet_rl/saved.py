@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 
 from pathnet_rl.errors import UserError
-from pathnet_rl.reading import parse_json, read_bytes, read_json
+from pathnet_rl.reading import NotReadable, parse_json, read_bytes, read_json
 
 UNFINISHED = ".unfinished"
 """Ends the name of what is being written."""
@@ -94,6 +94,8 @@ def find(parent: Path) -> tuple[list[Checkpoint], list[UserError]]:
     for path in filter(_is_one, paths):
         try:
             found.append(read(path))
+        except NotReadable:
+            raise  # Taken for damaged, a whole one would be passed over for an older one.
         except UserError as error:
             damaged.append(error)
     # Of copies the original is the last.

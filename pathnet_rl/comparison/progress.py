@@ -12,7 +12,7 @@ from pathlib import Path
 from pathnet_rl.checkpoint import cannot_write
 from pathnet_rl.comparison.experiment import Member
 from pathnet_rl.crew import Progress
-from pathnet_rl.reading import read_json
+from pathnet_rl.reading import NotReadable, read_json
 
 FILE = "progress.json"
 SECONDS = 2.0
@@ -64,7 +64,7 @@ def read_progress(folder: Path) -> tuple[int, str]:
     try:
         said = read_json(folder / FILE)
         return max(0, int(said["agent_steps"])), str(said["start"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (OSError, NotReadable, ValueError, KeyError, TypeError, OverflowError):
         return 0, ""
 
 

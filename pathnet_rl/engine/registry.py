@@ -52,8 +52,25 @@ def check_fit(config: RunConfig, grid: Grid) -> None:
             raise UserError(
                 "the torch engine computes in float32; use --grid.image-precision auto or float32"
             )
-    elif len(grid.observation_shape) == 3:
+        return
+    _check_compiler()
+    if len(grid.observation_shape) == 3:
         image_precision(config, grid)
+
+
+def _check_compiler() -> None:
+    """Find out whether numba compiles.
+
+    Raises:
+        UserError: somebody has told it not to.
+    """
+    import numba
+
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        raise UserError(
+            "NUMBA_DISABLE_JIT is set, and the compiled engine is none without numba's compiler; unset it, or"
+            " use --engine torch"
+        )
 
 
 def image_precision(config: RunConfig, grid: Grid) -> str:
@@ -102,6 +119,7 @@ def make_descent(
         from pathnet_rl.engine.torch_descent import TorchDescent
 
         return TorchDescent(units)
+    _check_compiler()
     from pathnet_rl.engine.compiled.descent import PathwayDescent
 
     return PathwayDescent(inputs, units, layers, classes, batch, widest)

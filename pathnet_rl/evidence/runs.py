@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import RunConfig
+from pathnet_rl.config_file import is_left_by_system
 from pathnet_rl.errors import UserError
 from pathnet_rl.fitness import check_evaluated
 from pathnet_rl.provenance import read_starts
@@ -83,7 +85,18 @@ def _runs_in(path: Path) -> list[Path]:
     above = {parent for folder in found for parent in folder.parents}
     # Neither what lies in a run, nor the folder of a comparison, which holds runs.
     inside = {f for f in found if not runs & set(f.parents) and (f in runs or f not in above)}
-    return sorted(inside) or [path]
+    return sorted(inside | _closed(path, runs)) or [path]
+
+
+def _closed(path: Path, runs: set[Path]) -> set[Path]:
+    """Folders that may not be looked into, and may be runs of others; not those that runs have."""
+    below = {folder for depth in range(1, 4) for folder in path.glob("*/" * depth)}
+    return {
+        folder
+        for folder in below
+        if not (os.access(folder, os.R_OK | os.X_OK) or runs & set(folder.parents))
+        and not is_left_by_system(folder.name)
+    }
 
 
 def _is_run(path: Path) -> bool:
