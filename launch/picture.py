@@ -14,6 +14,7 @@ import numpy as np
 import tyro
 
 from launch.command_line import from_options
+from launch.display import terminal
 from launch.signals import ends_with_one_line
 from pathnet_rl.arms import Arm
 from pathnet_rl.duplication import saved
@@ -34,7 +35,7 @@ class Options:
     run: tyro.conf.Positional[str | Path]
     """The run folder, such as runs/laptop or s3://bucket/runs/laptop."""
     output: Path | None = None
-    """The file to write; grid_<arm>.png in the run folder when not given (here, for a URL)."""
+    """The file to write, or its folder; grid_<arm>.png in the run folder when not given (here, for a URL)."""
     arm: Arm = Arm.PATHNET
     """Which arm of the run."""
 
@@ -60,7 +61,12 @@ def draw(options: Options) -> Path:
     copied = saved(state["coordinator"].get("duplication"))
     figure = draw_grid(population, len(grid.layers), grid.modules, frozen, best, title, copied)
     beside = Path() if is_url(str(options.run)) else folder.path
-    output = options.output or beside / f"grid_{options.arm.value}.png"
+    name = f"grid_{options.arm.value}.png"
+    output = options.output or beside / name
+    if output.is_dir():
+        output /= name
+    elif not output.suffix:
+        output = output.with_suffix(".png")  # As matplotlib would, and not tell.
     try:
         figure.savefig(output, dpi=160)
     except OSError as error:
@@ -77,7 +83,7 @@ def main() -> None:
     """The command line: `python -m launch.picture RUN`."""
     options = from_options(Options, "python -m launch.picture", __doc__)
     try:
-        sys.stdout.write(f"{draw(options)}\n")
+        terminal().print(str(draw(options)), soft_wrap=True)
     except UserError as error:
         sys.exit(f"error: {error}")
 

@@ -58,9 +58,11 @@ def write_whole(path: Path, data: bytes) -> None:
 def cannot_write(path: Path, error: OSError) -> UserError:
     """The one line for a path that cannot be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    gone = error.errno == errno.ENOENT
     return UserError(
         f"cannot write {path}: {error.strerror or error};"
-        f" {'free space there or ' if full else ''}choose another --folder"
+        f" {'free space there or ' if full else ''}"
+        f"{'put its folder back, if it was moved or deleted, or ' if gone else ''}choose another --folder"
     )
 
 
@@ -197,8 +199,8 @@ def newest(
             of_run.append(error)
     if of_run or damaged:
         raise UserError(
-            f"{[*of_run, *damaged][0]}; no other can be read: put one back, or delete {parent} to learn"
-            " it all again"
+            f"{[*of_run, *damaged][0]}; no other can be read: put one back, or learn it all again"
+            " under another --name"
         )
     return None
 

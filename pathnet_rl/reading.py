@@ -79,7 +79,7 @@ def read_json(path: Path) -> Any:
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """The rows of a CSV file with these columns, in whichever order and beside whichever others."""
-    with io.TextIOWrapper(_opened(path, MOST_TABLE_BYTES), "utf-8", newline="") as file:
+    with io.TextIOWrapper(_opened(path, MOST_TABLE_BYTES), "utf-8-sig", newline="") as file:
         rows = csv.reader(file, strict=True)
         try:
             yield from _chosen(rows, columns)
@@ -91,7 +91,7 @@ def _chosen(rows: Any, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
     header: list[str] = next(rows, [])
     lacking = [name for name in columns if name not in header]
     if lacking:
-        raise ValueError(f"it has no column {lacking[0]}")
+        raise ValueError(f"it has no column {lacking[0]}, but {','.join(header)[:80]!r}")
     places = [header.index(name) for name in columns]
     for row in rows:
         if row and len(row) != len(header):

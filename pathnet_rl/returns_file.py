@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pathnet_rl.checkpoint import cannot_write
+from pathnet_rl.checkpoint import cannot_write, write_whole
 from pathnet_rl.errors import UserError
-from pathnet_rl.reading import MOST_TABLE_BYTES, read_bytes
+from pathnet_rl.reading import MOST_TABLE_BYTES, read_bytes, read_table
 
 COLUMNS = ("task", "arm", "agent_steps", "episode_return", "length")
 
@@ -31,6 +31,9 @@ class ReturnsFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
+            if path.exists() and path.stat().st_nlink > 1:
+                # Of a copy by links (`cp -al`): rows of one run are not to be in the other's file.
+                write_whole(path, path.read_bytes())
             self._file = path.open("a+b", buffering=0)
             self._digest = hashlib.sha256(path.read_bytes())
         except OSError as error:
@@ -91,6 +94,23 @@ class ReturnsFile:
         """Write what is left."""
         self.flush()
         self._file.close()
+
+
+def check_no_rows(path: Path, arm: str) -> None:
+    """Find out that an arm without a checkpoint has no rows: it is to begin, and they would be there twice.
+
+    Raises:
+        UserError: there are some.
+    """
+    try:
+        rows = sum(found == arm for (found,) in read_table(path, ("arm",))) if path.exists() else 0
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}); choose another --name") from error
+    if rows:
+        raise UserError(
+            f"{path} has {rows:,} episodes of the arm {arm}, of which this run has no checkpoint; put its"
+            " checkpoints back, or choose another --name"
+        )
 
 
 def check_returns(path: Path, state: Mapping[str, Any]) -> bytes:

@@ -24,7 +24,7 @@ import torch
 from pathnet_rl import checkpoint, saved_state
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import MAY_CHANGE, RunConfig
-from pathnet_rl.config_file import is_new, read_config, read_identity, write_config
+from pathnet_rl.config_file import NAME, is_new, read_config, read_identity, write_config
 from pathnet_rl.errors import UserError
 from pathnet_rl.links import check_links
 from pathnet_rl.mirror import Mirror, Say
@@ -165,6 +165,20 @@ class Folder(ABC, Generic[Kind]):
         path = self.path / "provenance.json"
         checkpoint.write_json(path, [*read_starts(path), provenance()])
 
+    def check_here(self) -> None:
+        """Find out whether the folder that is open is where it was.
+
+        Raises:
+            UserError: it was moved, deleted or replaced: what is written there would be half a run.
+        """
+        if self._lock is None:
+            return
+        if not (self.path / NAME).exists() or read_identity(self.path) != self._identity:
+            raise UserError(
+                f"{self.path} was moved, deleted or replaced while the run was at work; put it back, and the"
+                " same command goes on from its last checkpoint"
+            )
+
     def upload(self) -> None:
         """Make the run's URL, if it has one, what its folder is.
 
@@ -231,7 +245,12 @@ class RunFolder(Folder[RunConfig]):
     def save(
         self, arm: Arm, name: str, tensors: dict[str, torch.Tensor], state: dict[str, Any]
     ) -> Path:
-        """Save an arm's checkpoint."""
+        """Save an arm's checkpoint.
+
+        Raises:
+            UserError: it cannot be written, or the folder is not there any more.
+        """
+        self.check_here()
         keep = self.config.checkpoints_kept
         saved = checkpoint.save(self.checkpoints(arm), name, tensors, state, keep, self.identity)
         self.upload()

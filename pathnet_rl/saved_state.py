@@ -144,6 +144,11 @@ def check(state: dict[str, Any], config: RunConfig, arm: Arm, whole: bool) -> No
 def _check_results(state: dict[str, Any], config: RunConfig) -> None:
     store, tasks = state["store"], [result["finished"]["task"] for result in state["results"]]
     _require(store["task"] < len(config.tasks), "a task that the run has not")
+    wanted = config.steps_of(store["task"])
+    if store.get("budget", wanted) != wanted:
+        raise ValueError(
+            f"it is of a task of {store['budget']:,} agent steps, and config.json says {wanted:,}"
+        )
     _require(all(task < len(config.tasks) for task in tasks), "a result of no task of the run")
     _require(tasks == sorted(set(tasks)), "results that are not one for each task")
     _check_modules("frozen", store.get("frozen"), config)

@@ -21,7 +21,7 @@ from pathnet_rl.genotype import union
 from pathnet_rl.judging import Judge
 from pathnet_rl.lineages import Heir, Solved, plan_heirs
 from pathnet_rl.pace import Rate, Timer
-from pathnet_rl.returns_file import check_returns
+from pathnet_rl.returns_file import check_no_rows, check_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import Report, TaskResult
 from pathnet_rl.watching import Interrupted, Watch
@@ -272,13 +272,15 @@ def run(
     """Run every arm that is not done yet; the results of all of them.
 
     Raises:
-        UserError: of episodes that were played before, rows are missing, or a task is over and nothing can be
-            kept of it; nothing has been learned.
+        UserError: of episodes that were played before, rows or checkpoints are missing, or a task is over and
+            nothing can be kept of it; nothing has been learned.
     """
     finished: dict[Arm, list[TaskResult] | None] = dict.fromkeys(config.arms)
     for arm in config.arms:
         latest = folder.latest(arm)
-        if latest is not None:
+        if latest is None:
+            check_no_rows(folder.returns, arm.value)
+        else:
             _, state = latest
             check_returns(folder.returns, state["hub"])
             check_evaluated(config, state)

@@ -170,7 +170,13 @@ def free_port() -> int:
 def first_state(config: RunConfig) -> dict[str, Any]:
     """What a checkpoint says of a run that has learned nothing yet."""
     frozen: list[list[int]] = [[] for _ in config.grid.layers]
-    counts = {"task": 0, "budget": 1, "agent_steps": 0, "updates": 0, "frozen": frozen}
+    counts = {
+        "task": 0,
+        "budget": config.steps_of(0),
+        "agent_steps": 0,
+        "updates": 0,
+        "frozen": frozen,
+    }
     return {
         "finished": False,
         "store": {**counts, "layout_version": 1, "grid": {}},

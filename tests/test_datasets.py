@@ -67,8 +67,9 @@ def test_svhn_is_read_from_the_original_file_and_label_10_is_the_digit_0(tmp_pat
     np.testing.assert_array_equal(found.labels, LABELS)
 
 
-def test_an_npz_file_is_read(tmp_path: Path) -> None:
-    np.savez(tmp_path / "digits.npz", x_train=DIGITS, y_train=LABELS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64])
+def test_an_npz_file_is_read(dtype: type[np.generic], tmp_path: Path) -> None:
+    np.savez(tmp_path / "digits.npz", x_train=DIGITS.astype(dtype), y_train=LABELS.astype(dtype))
     found = load("mnist", str(tmp_path / "digits.npz"))
     np.testing.assert_array_equal(found.images, DIGITS)
 

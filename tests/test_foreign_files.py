@@ -193,7 +193,9 @@ def test_if_all_are_damaged_nothing_is_begun_anew(run: RunFolder, saved: Path) -
     for path in saved.iterdir():
         (path / "state.json").write_text("{")
     before = contents(run.path)
-    with pytest.raises(UserError, match="no other can be read: put one back, or delete") as refused:
+    with pytest.raises(
+        UserError, match="no other can be read: put one back, or learn it all again"
+    ) as refused:
         run.latest(Arm.PATHNET)
     assert "\n" not in str(refused.value)
     assert contents(run.path) == before

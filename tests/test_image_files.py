@@ -50,6 +50,12 @@ def in_folders_of_their_names(folder: Path) -> None:
         (folder / "moved").rename(folder / dotted / dotted)
 
 
+def unpacked_and_called_packed(folder: Path) -> None:
+    """As browsers leave what they download."""
+    idx_files(folder, packed=False)
+    (folder / IMAGES).rename(folder / f"{IMAGES}.gz")
+
+
 def among_others(folder: Path) -> None:
     idx_files(folder, packed=False)
     (folder / f"{IMAGES} (copy)").write_bytes(b"half")
@@ -58,7 +64,15 @@ def among_others(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "layout", [as_torchvision, as_raw, with_dots, in_folders_of_their_names, among_others]
+    "layout",
+    [
+        as_torchvision,
+        as_raw,
+        with_dots,
+        in_folders_of_their_names,
+        unpacked_and_called_packed,
+        among_others,
+    ],
 )
 def test_mnist_is_taken_as_archives_lay_it_out(
     layout: Callable[[Path], None], tmp_path: Path
@@ -157,7 +171,7 @@ def svhn_cut(folder: Path) -> None:
 
 DAMAGES: list[tuple[str, Callable[[Path], None], str]] = [
     ("mnist", packed_and_cut, f"{IMAGES}.gz is damaged or cut"),
-    ("mnist", no_packing, f"{IMAGES}.gz is damaged or cut"),
+    ("mnist", no_packing, f"{IMAGES}.gz is damaged or no IDX file"),
     ("mnist", labels_for_images, f"{IMAGES} is damaged or no IDX file of 3 axes"),
     ("mnist", too_long, f"{IMAGES} is cut or longer than it says"),
     ("mnist", fewer_labels, r"shape \(12, 28, 28\) for images of \(28, 28\), with 11 labels"),

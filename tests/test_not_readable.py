@@ -16,7 +16,7 @@ from pathnet_rl import checkpoint
 from pathnet_rl.arms import Arm
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.watching import Interrupted
-from tests.support import ROOT, command, run_experiment
+from tests.support import ROOT, command, run_experiment, tiny_config
 
 COMMAND = ("cartpole", "--serial", "--tasks", "CartPole-v1", "--agent-steps", "40000")
 WITHOUT_PRIVILEGES = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
@@ -72,8 +72,9 @@ def test_a_lock_of_somebody_elses_is_named(run: RunFolder) -> None:
     assert process.stderr.startswith(f"error: cannot write {lock}: Permission denied")
 
 
-def test_a_report_says_which_folders_it_may_not_look_into(run: RunFolder, tmp_path: Path) -> None:
+def test_a_report_says_which_folders_it_may_not_look_into(tmp_path: Path) -> None:
     """One that it cannot read was left out without a word."""
+    run_experiment(tiny_config(tmp_path, name="mine", tasks=("CartPole-v1",), agent_steps=(400,)))
     closed = tmp_path / "theirs"
     (closed / "checkpoints").mkdir(parents=True)
     (tmp_path / "lost+found").mkdir(mode=0)

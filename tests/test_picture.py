@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from launch.picture import Options, draw
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import EvolutionConfig
 from pathnet_rl.errors import UserError
-from tests.support import run_experiment, tiny_config
+from tests.support import ROOT, run_experiment, tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,23 @@ def test_the_picture_lies_in_the_run_folder_unless_another_place_is_given(
     assert draw(Options(run, output=elsewhere)) == elsewhere
     assert "4 pathways (pathnet) after" in elsewhere.read_text()
     assert (run / "grid_pathnet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_or_a_name_without_an_ending_is_a_place_too(run: Path, tmp_path: Path) -> None:
+    """It went to a file beside the folder that was named, and the folder was said."""
+    assert draw(Options(run, output=tmp_path)) == tmp_path / "grid_pathnet.png"
+    assert draw(Options(run, output=tmp_path / "grid")) == tmp_path / "grid.png"
+    assert {path.name for path in tmp_path.iterdir()} >= {"grid_pathnet.png", "grid.png"}
+
+
+def test_a_reader_that_leaves_is_no_error(run: Path, tmp_path: Path) -> None:
+    """As with `| true`."""
+    words = [sys.executable, "-m", "launch.picture", str(run), "--output", str(tmp_path / "a.png")]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert (process.stderr.read(), process.wait()) == (b"", 0)
 
 
 def test_copies_that_were_made_are_in_the_picture(tmp_path: Path) -> None:

@@ -17,6 +17,12 @@ MOST_BYTES = 2**31
 """Of an array: SVHN with its extra images has 1.9 GB."""
 
 
+def is_packed(path: Path) -> bool:
+    """A file begins as gzip's do."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def gunzip(path: Path) -> bytes:
     """What a .gz file holds."""
     with gzip.open(path) as file:

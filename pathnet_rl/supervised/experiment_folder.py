@@ -74,6 +74,7 @@ class ExperimentFolder(Folder[Experiment]):
         """Add results of one arm on one sequence to their file, all or none of them."""
         sequence, arm = results[0].sequence, results[0].arm
         path = self._file(sequence, arm)
+        self.check_here()
         run = {} if self.identity is None else {_RUN: self.identity}
         lines = [
             json.dumps({**run, **_RESULT.dump_python(result, mode="json")})

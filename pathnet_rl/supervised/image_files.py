@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathnet_rl.errors import UserError
-from pathnet_rl.supervised.bounded import check_mat, check_npz, gunzip
+from pathnet_rl.supervised.bounded import check_mat, check_npz, gunzip, is_packed
 
 Bytes = NDArray[np.uint8]
 EXTRA = "pip install -e '.[images]'"
@@ -55,7 +55,9 @@ def whole_numbers(what: object, array: NDArray[Any]) -> Bytes:
     Raises:
         UserError: it holds something else.
     """
-    if array.dtype.kind not in "iu" or (array.size and (array.min() < 0 or array.max() > 255)):
+    inside = array.dtype.kind in "iuf" and bool(((array >= 0) & (array <= 255)).all())
+    # As other libraries hand them on, whole numbers may be of a type that has others, too.
+    if not inside or (array.dtype.kind == "f" and (array != np.trunc(array)).any()):
         raise UserError(f"{what}: images and labels must be whole numbers from 0 to 255")
     return array.astype(np.uint8)
 
@@ -110,7 +112,8 @@ def _idx_file(folder: Path, stem: str) -> Path | None:
 
 def _read_idx(file: Path, axes: int) -> Bytes:
     try:
-        content = gunzip(file) if file.suffix == ".gz" else file.read_bytes()
+        # Browsers unpack what they download, or do not, and leave it its name.
+        content = gunzip(file) if is_packed(file) else file.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(
             f"{file} is damaged or cut ({error}); get it again, or give it unpacked"
