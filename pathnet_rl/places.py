@@ -25,13 +25,34 @@ except OSError:  # It is deleted.
 
 
 def path_of(place: str, name: str) -> Path:
-    """The folder of a name at a place that is a path, wherever an environment has changed the folder to."""
-    return _HERE / place / name
+    """The folder of a name at a place that is a path, wherever an environment has changed the folder to.
+
+    Raises:
+        UserError: it is no text.
+    """
+    path = _HERE / place / name
+    _check_text(str(path))
+    return path
 
 
 def is_url(place: str) -> bool:
     """Whether a place is a URL and no path of this machine."""
     return "://" in place
+
+
+def _check_text(place: str) -> None:
+    """Find out whether a place is text.
+
+    Raises:
+        UserError: it is bytes that are none.
+    """
+    try:
+        place.encode()
+    except UnicodeError as error:
+        raise UserError(
+            f"--folder {place!a} is no text in UTF-8, which TensorBoard wants of its files' names; give"
+            " another one, or set LC_ALL=C.UTF-8 if it is text in the terminal"
+        ) from error
 
 
 def _place(place: str) -> str:
@@ -42,13 +63,11 @@ def _place(place: str) -> str:
     """
     if "\0" in place:
         raise UserError(f"--folder {place!r} is no path: it has a NUL in it")
-    try:
-        place.encode()
-    except UnicodeError as error:
+    if not place.strip():
         raise UserError(
-            f"--folder {place!a} is no text in UTF-8, which TensorBoard wants of its files' names; give"
-            " another one, or set LC_ALL=C.UTF-8 if it is text in the terminal"
-        ) from error
+            "--folder is empty, as a variable that is not set leaves it; give a path or a URL"
+        )
+    _check_text(place)
     if redacted(place) != place or HIDDEN in place:
         raise UserError(
             f"--folder {redacted(place)} has credentials in it, which would end up in files and logs; give"

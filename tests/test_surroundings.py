@@ -47,6 +47,14 @@ def test_an_error_is_told_where_only_stdout_is_closed(tmp_path: Path) -> None:
     assert "Traceback" not in process.stderr
 
 
+def test_an_empty_folder_option_is_refused(tmp_path: Path) -> None:
+    """As of `--folder "$NOT_SET"`: results lay wherever the command was given."""
+    process = run("--folder", "", cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert process.returncode == 1
+    assert "--folder is empty" in process.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_width_of_nothing_is_none(tmp_path: Path) -> None:
     """As containers say it without a terminal; everything was printed into no columns."""
     process = run("--folder", str(tmp_path), COLUMNS="0")
@@ -69,9 +77,9 @@ def test_a_folder_whose_name_is_no_text_is_one_line(tmp_path: Path) -> None:
     assert "is no text in UTF-8" in process.stderr
     assert process.stderr.count("\n") == 1
     assert not list(here.iterdir())
-    # Below such a folder, a name of ours is as good as any.
-    assert run("--folder", "runs", cwd=here, PYTHONPATH=str(ROOT)).returncode == 0
-    assert len(read_rows(here / "runs" / "cartpole" / "returns.csv")) > 10
+    below = run("--folder", "runs", cwd=here, PYTHONPATH=str(ROOT))
+    assert (below.returncode, below.stderr.count("\n")) == (1, 1)
+    assert "is no text in UTF-8" in below.stderr
 
 
 def test_a_working_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
