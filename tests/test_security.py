@@ -171,6 +171,8 @@ def test_a_folder_s_code_is_not_imported_unless_somebody_says_so(
     config = json.loads((run / "config.json").read_text())
     if where == "tasks":
         config["tasks"] = ["spy_module:CartPole-v1"] * 2
+        for state in run.rglob("state.json"):
+            state.write_text(state.read_text().replace('"CartPole-v1"', '"spy_module:CartPole-v1"'))
     else:
         config["grid"]["layers"] = [{"kind": "spy_module:Thing", "units": 20}] * 2
     (run / "config.json").write_text(json.dumps(config))
