@@ -110,9 +110,18 @@ class Block:
         The server's own block is always so; elsewhere it is so after the next exchange that begins. Who is
         told to stop waits no longer.
         """
-        begun = int(self._header[_BEGUN])
-        while begun and self._header[_DONE] <= begun and not self.stopped:
+        ticket = self.exchange_ticket
+        while not self.exchanged(ticket):
             time.sleep(LOOK_SECONDS)
+
+    @property
+    def exchange_ticket(self) -> int:
+        """For `exchanged`: what was pushed here until now."""
+        return int(self._header[_BEGUN])
+
+    def exchanged(self, ticket: int) -> bool:
+        """The server has all that was pushed here before a ticket was taken, or nobody is to wait for it."""
+        return not ticket or bool(self._header[_DONE] > ticket) or self.stopped
 
     def await_release(self, hold: int) -> None:
         """Wait until this hold is over. Who is told to stop, or has nothing more to do, waits no longer."""

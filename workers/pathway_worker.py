@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -59,6 +60,8 @@ class PathwayWorker:
         self._refused_in_a_row = 0
         self._task = store.task
         self._telemetry, self._told = Telemetry(self._task), time.monotonic()
+        self._untold: deque[tuple[int, Telemetry]] = deque()
+        self._ticket = 0
 
     @property
     def working(self) -> bool:
@@ -140,6 +143,7 @@ class PathwayWorker:
                 pathway.evaluate(next_)
         if time.monotonic() - self._told >= TELL_SECONDS:
             self.tell()
+        self._tell_what_is_there()
 
     def deliver(self) -> None:
         """Wait until the server has what was pushed here, so that what is told next is no news to it."""
@@ -236,6 +240,7 @@ class PathwayWorker:
                 self._task, pathway.active, gradient, samples, self._index, rate_factor
             )
             self._telemetry.add_update(samples, rollout.episodes, self._store.agent_steps)
+            self._ticket = self._store.exchange_ticket
             for episode in rollout.episodes:
                 pathway.evaluation.add(episode)
         times.append(time.process_time())
@@ -279,9 +284,17 @@ class PathwayWorker:
         )
 
     def tell(self) -> None:
-        """Tell the hub what was seen since the last time."""
+        """Tell the hub what was seen since the last time, once the server has what was pushed.
+
+        Else the rows of a node that dies would be there without their agent steps.
+        """
         if self._telemetry.updates:
             self._telemetry.dead_units = self._engine.dead_units()
-        self._to_hub(self._telemetry)
+        self._untold.append((self._ticket, self._telemetry))
         self._telemetry = Telemetry(self._task)
         self._told = time.monotonic()
+        self._tell_what_is_there()
+
+    def _tell_what_is_there(self) -> None:
+        while self._untold and self._store.exchanged(self._untold[0][0]):
+            self._to_hub(self._untold.popleft()[1])

@@ -178,6 +178,7 @@ class WorkerActor:
             self._worker.deliver()
             self._worker.end_task()
         except Exception as error:
+            self._worker.deliver()
             self._worker.tell()  # What it did before is done.
             yield from self._outbox.empty()
             where = f"worker {self._index} on {ray.util.get_node_ip_address()}"

@@ -27,15 +27,13 @@ class Invariants:
 
     Attributes:
         cut: names of checkpoints that were cut.
-        untold, unsent: agent steps that may lack their rows, and rows that may lack their agent steps:
-            what was in flight when workers or nodes were killed.
+        untold: agent steps that may lack their rows: what was in flight when workers were killed.
         checkpoints: looked at. lacking: agent steps of the last one that lack their rows.
     """
 
     folder: RunFolder
     cut: set[str]
     untold: float = 0.0
-    unsent: float = 0.0
     checkpoints: int = 0
     lacking: int = 0
     _seen: set[str] = field(default_factory=set)
@@ -55,7 +53,7 @@ class Invariants:
         _, *rows = kept.decode().splitlines()
         task, steps = state["store"]["task"], state["store"]["agent_steps"]
         played = EPISODE * sum(row.startswith(f"{task},") for row in rows)
-        assert played - steps <= self.unsent, f"{path.name}: episodes of {played} agent steps"
+        assert played <= steps, f"{path.name}: episodes of {played} agent steps"
         assert steps - played <= self.untold, f"{path.name}: episodes of {played} agent steps"
         self._check_frozen(path, tensors["parameters"], state["store"]["frozen"])
         for judged in state["coordinator"]["fitness"]:

@@ -19,8 +19,6 @@ from tests.faults.run import FaultyRun
 
 TELLING_SECONDS = 1.5
 """A worker that dies has not told what it did since it last told: a second, and a rollout."""
-EXCHANGE_SECONDS = 0.5
-"""A node that dies had not sent what it did since its last exchange."""
 WITHOUT_LIMIT = -1
 
 
@@ -44,7 +42,7 @@ class Kind:
 
     Attributes:
         do: does it. ends: the command ends by it, and is given again.
-        telling, sending: seconds of so many workers of which the rows, or the agent steps, may be lost.
+        telling: seconds of so many workers of which the rows may be lost.
         on_nodes: it needs a cluster of several nodes.
     """
 
@@ -52,7 +50,6 @@ class Kind:
     do: Callable[[Means], None]
     ends: bool = False
     telling: float = 0.0
-    sending: float = 0.0
     on_nodes: bool = False
 
 
@@ -150,7 +147,7 @@ HERE = (
 ON_NODES = (
     Kind("SIGKILL of the server for other nodes", _of_role("ServerActor")),
     Kind("SIGKILL of a courier", _of_role("CourierActor")),
-    Kind("death of a node", _node, telling=TELLING_SECONDS, sending=EXCHANGE_SECONDS),
+    Kind("death of a node", _node, telling=TELLING_SECONDS),
     Kind("SIGKILL of a worker, on several nodes", _worker, telling=TELLING_SECONDS),
     Kind("SIGKILL of the driver, on several nodes", _driver, ends=True),
 )
