@@ -23,6 +23,7 @@ from pathnet_rl.supervised.jobs import Job, do
 from tests.small_experiment import ENDLESS, JOBS, QUICK, SEQUENCE, small_experiment, write_digits
 from tests.support import ROOT
 from workers.ray_seeds import do_on_cluster
+from workers.ray_tasks import as_they_end
 
 
 def test_a_cluster_gives_the_same_results_as_this_process(
@@ -56,6 +57,23 @@ def test_a_job_that_is_left_does_not_go_on_alone(ray_cluster: None, tmp_path: Pa
     with contextlib.closing(do_on_cluster(given, [QUICK, ENDLESS])) as crew:
         assert next(crew).job == QUICK
         wait_until_all_cpus_are_free(False)
+    wait_until_all_cpus_are_free()
+
+
+def takes_no_notice_of_the_first() -> None:
+    """As libraries do that are just being loaded."""
+    with contextlib.suppress(KeyboardInterrupt):
+        time.sleep(1000.0)
+    while True:
+        time.sleep(0.1)
+
+
+def test_a_task_that_takes_no_notice_is_cancelled_again(ray_cluster: None) -> None:
+    wait_until_all_cpus_are_free()
+    with contextlib.closing(as_they_end(takes_no_notice_of_the_first, [()], None)) as tasks:
+        next(tasks)
+        wait_until_all_cpus_are_free(False)
+        time.sleep(2.0)
     wait_until_all_cpus_are_free()
 
 

@@ -91,8 +91,9 @@ def finished(folder: Path, name: str) -> bool:
 
 @pytest.mark.slow
 def test_no_token_and_a_wrong_one_are_one_line_each(
-    cluster: Mapping[str, str], tmp_path: Path
+    cluster: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)  # Of a local ray, under --ray-defaults.
     nobody = {**cluster, "HOME": str(tmp_path), "RAY_AUTH_TOKEN_PATH": str(tmp_path / "none")}
     del nobody["RAY_AUTH_TOKEN"]
     for mode in ("token", "disabled"):

@@ -12,6 +12,8 @@ from ray.exceptions import RayError
 
 from workers.ray_waits import Patience, about_cpus
 
+CANCELLATION_SECONDS = 5.0
+"""A task that was cancelled may take so long to end."""
 SECONDS = 1.0
 """Between two looks, if nobody ends in between."""
 
@@ -54,9 +56,21 @@ def as_they_end(
                     begun.add(running[told])
             yield ended
     finally:
-        for told in running if ray.is_initialized() else ():
-            # Not by force: ray misses some of those cancellations, and may end this process by another.
-            ray.cancel(told)
+        if ray.is_initialized():
+            _cancel(list(running))
+
+
+def _cancel(running: list[ray.ObjectRefGenerator[Any]]) -> None:
+    """End what runs, and see that it ends: a task that is only being loaded may take no notice."""
+    at_work = {told.completed(): told for told in running}
+    # By force only then: ray misses some of those cancellations, and may end this process by another.
+    for force in (False, True, True):
+        for told in at_work.values():
+            ray.cancel(told, force=force)
+        if at_work:
+            ends, count = list(at_work), len(at_work)
+            _, still = ray.wait(ends, num_returns=count, timeout=CANCELLATION_SECONDS)
+            at_work = {end: at_work[end] for end in still}
 
 
 def _begin(function: Callable[..., Any], *arguments: object) -> Generator[Any]:
