@@ -229,19 +229,24 @@ def show(faults: list[Fault]) -> Table:
     return table
 
 
+def write(file: Path, options: Options, faults: list[Fault]) -> None:
+    """Everything, as JSON."""
+    asked = {"kills": options.kills, "seed": options.seed, "stop_seconds": options.stop_seconds}
+    told = {"options": asked, "provenance": provenance()}
+    write_json(file, {**told, "faults": [vars(fault) for fault in faults]})
+
+
 def main() -> None:
     """The command line: `python -m tests.faults`."""
     options = tyro.cli(Options, prog="python -m tests.faults", description=__doc__)
     with tempfile.TemporaryDirectory(prefix="pathnet-rl-faults-") as folder:
         suite = Suite(options, options.folder or Path(folder))
-        suite.run()
-    _console.print(show(suite.faults))
-    if options.output is not None:
-        told = {
-            "options": {"kills": options.kills, "seed": options.seed},
-            "provenance": provenance(),
-        }
-        write_json(options.output, {**told, "faults": [vars(fault) for fault in suite.faults]})
+        try:
+            suite.run()
+        finally:
+            _console.print(show(suite.faults))
+            if options.output is not None:
+                write(options.output, options, suite.faults)
     failures = [fault for fault in suite.faults if fault.failure or not fault.recovered]
     for fault in failures:
         _console.print(f"FAILED: {fault.kind}: {fault.failure}", highlight=False, markup=False)

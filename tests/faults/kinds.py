@@ -89,9 +89,10 @@ def _node(means: Means) -> None:
 
 
 def _stopped(process: psutil.Process, seconds: float) -> None:
-    process.send_signal(signal.SIGSTOP)
-    time.sleep(seconds)
-    process.send_signal(signal.SIGCONT)
+    with contextlib.suppress(psutil.NoSuchProcess):  # The run may end meanwhile, or have ended.
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGCONT)
 
 
 def _stop_worker(means: Means) -> None:
