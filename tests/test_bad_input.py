@@ -6,7 +6,6 @@ import json
 import resource
 import subprocess
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from launch.presets import PRESETS
 from pathnet_rl import checkpoint
 from pathnet_rl.arms import Arm
+from pathnet_rl.block_files import blocks_of
 from pathnet_rl.config import RunConfig
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.watching import Interrupted
@@ -134,79 +134,39 @@ CASES = {
 }
 
 
-@dataclass(frozen=True)
-class Found:
-    runs: Path
-    process: subprocess.CompletedProcess[str]
-    before: dict[Path, bytes]
-
-
 def checkpoints_of(runs: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in runs.rglob("checkpoints/*/*/*")}
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
-    """All cases, two at a time: most of it is the time that imports take."""
-    prepared: dict[str, tuple[Path, dict[Path, bytes]]] = {}
-    for name, case in CASES.items():
-        runs = tmp_path_factory.mktemp("bad") / "runs"
-        case.prepare(runs)
-        prepared[name] = runs, checkpoints_of(runs)
-
-    def run(name: str) -> Found:
-        case, (runs, before) = CASES[name], prepared[name]
-
-        def limit() -> None:
-            if case.most_bytes is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (case.most_bytes, case.most_bytes))
-
-        process = subprocess.run(
-            command(*case.arguments, "--folder", str(runs)),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            preexec_fn=limit,
-            check=False,
-        )
-        return Found(runs, process, before)
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(CASES, pool.map(run, CASES), strict=True))
-
-
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", CASES)
-def test_bad_input_is_answered_with_one_clear_line(name: str, found: dict[str, Found]) -> None:
-    process = found[name].process
+def test_bad_input_is_answered_with_one_clear_line_and_nothing_is_lost(
+    name: str, tmp_path: Path
+) -> None:
+    case, runs = CASES[name], tmp_path / "runs"
+    case.prepare(runs)
+    before = checkpoints_of(runs)
+
+    def limit() -> None:
+        if case.most_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (case.most_bytes, case.most_bytes))
+
+    process = subprocess.run(
+        command(*case.arguments, "--folder", str(runs)),
+        cwd=ROOT, capture_output=True, text=True, timeout=200, preexec_fn=limit, check=False,
+    )  # fmt: skip
     assert process.returncode not in (0, None)
     assert process.stderr.startswith("error: ")
     assert process.stderr.endswith("\n")
     assert process.stderr.count("\n") == 1, process.stderr
-    for part in CASES[name].answer:
+    for part in case.answer:
         assert part in process.stderr
     assert "Traceback" not in process.stdout
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_bad_input_leaves_every_checkpoint_as_it_was(name: str, found: dict[str, Found]) -> None:
-    case = found[name]
-    after = checkpoints_of(case.runs) if case.runs.is_dir() else {}
-    assert {path: after.get(path) for path in case.before} == case.before
+    after = checkpoints_of(runs) if runs.is_dir() else {}
+    assert {path: after.get(path) for path in before} == before
     assert not [path for path in after if ".unfinished" in str(path)]
-
-
-def test_a_run_whose_disk_was_full_goes_on_once_there_is_space(found: dict[str, Found]) -> None:
-    case = found["disk full in a run that goes on"]
-    again = run_command(*CARTPOLE, "--folder", str(case.runs))
-    assert again.returncode == 0, again.stderr
-    assert "going on from" in again.stdout
-
-
-def test_what_was_refused_leaves_nothing_in_shared_memory(found: dict[str, Found]) -> None:
-    from pathnet_rl.block_files import blocks_of
-
-    for case in found.values():
-        config = RunConfig(name="cartpole", folder=str(case.runs))
-        assert blocks_of(config, Arm.PATHNET) == []
+    config = RunConfig(name="cartpole", folder=str(runs))
+    assert blocks_of(config, Arm.PATHNET) == [], "something was left in shared memory"
+    if case.most_bytes is not None and before:
+        again = run_command(*CARTPOLE, "--folder", str(runs))
+        assert again.returncode == 0, again.stderr
+        assert "going on from" in again.stdout, "once there is space it goes on"
