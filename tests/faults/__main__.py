@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import tyro
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +24,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.checkpoint import write_json
 from pathnet_rl.provenance import provenance
 from tests.faults.invariants import EPISODE, Invariants
-from tests.faults.kinds import HERE, ON_NODES, Kind, Means
+from tests.faults.kinds import HERE, ON_NODES, Kind, Means, NobodyThere
 from tests.faults.run import CHECKPOINT_SECONDS, FaultyRun
 
 TASKS = 3
@@ -74,6 +75,7 @@ class Suite:
     options: Options
     folder: Path
     faults: list[Fault] = field(default_factory=list)
+    _again: list[Kind] = field(default_factory=list)
     peak: float = 1.0
     """The highest rate so far, in agent steps a second: on a busy machine it is another each time."""
 
@@ -122,7 +124,7 @@ class Suite:
         run.wait(lambda: run.place() is not None, "the run's block")
         look = Invariants(run.folder, run.cut)
         while self._at_a_moment(means):
-            kind = next(kinds, None)
+            kind = self._again.pop() if self._again else next(kinds, None)
             if kind is None:
                 self._finish(means, look)
                 return False
@@ -130,6 +132,10 @@ class Suite:
             self.faults.append(fault)
             try:
                 self._do(kind, means, look, fault)
+            except (NobodyThere, psutil.NoSuchProcess):
+                self.faults.remove(fault)
+                self._again.append(kind)
+                break
             except AssertionError as error:
                 fault.failure = str(error)
                 return True

@@ -53,6 +53,17 @@ class Kind:
     on_nodes: bool = False
 
 
+class NobodyThere(Exception):
+    """The run has ended meanwhile: there is nothing that this could be done to."""
+
+
+def _processes(means: Means, role: str) -> list[psutil.Process]:
+    found = means.run.processes(role)
+    if not found:
+        raise NobodyThere
+    return found
+
+
 def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -60,15 +71,15 @@ def _kill(processes: list[psutil.Process]) -> None:
 
 
 def _worker(means: Means) -> None:
-    _kill([means.random.choice(means.run.processes("WorkerActor"))])
+    _kill([means.random.choice(_processes(means, "WorkerActor"))])
 
 
 def _workers(means: Means) -> None:
-    _kill(means.run.processes("WorkerActor"))
+    _kill(_processes(means, "WorkerActor"))
 
 
 def _of_role(role: str) -> Callable[[Means], None]:
-    return lambda means: _kill(means.run.processes(role)[:1])
+    return lambda means: _kill(_processes(means, role)[:1])
 
 
 def _driver(means: Means) -> None:
@@ -96,7 +107,7 @@ def _stopped(process: psutil.Process, seconds: float) -> None:
 
 
 def _stop_worker(means: Means) -> None:
-    _stopped(means.random.choice(means.run.processes("WorkerActor")), means.stop_seconds)
+    _stopped(means.random.choice(_processes(means, "WorkerActor")), means.stop_seconds)
 
 
 def _stop_driver(means: Means) -> None:
