@@ -31,7 +31,8 @@ from tests.support import ROOT
 
 STOP_SECONDS = 120.0
 UNITS = {
-    "memory": "MiB", "driver's memory": "MiB", "files": "", "threads": "", "processes": "",
+    "memory": "MiB", "driver's memory": "MiB", "workers' memory": "MiB", "ray's memory": "MiB",
+    "ray's threads": "", "files": "", "threads": "", "processes": "",
     "shared memory": "MiB", "rate": "agent steps/s", "rate a CPU": "agent steps/CPU-s",
 }  # fmt: skip
 """What is counted: resident, of all processes; descriptors; in the blocks' folder; since the last count. The
@@ -119,18 +120,27 @@ def count(driver: psutil.Process) -> dict[str, float]:
     for process in (driver, *driver.children(recursive=True)):
         with contextlib.suppress(psutil.Error), process.oneshot():
             memory = process.memory_info()
-            own = (memory.rss - memory.shared) / 2**20
+            own, threads = (memory.rss - memory.shared) / 2**20, process.num_threads()
+            whose = _whose(process, driver)
             found["memory"] += own
-            if process == driver:
-                found["driver's memory"] = own
+            found[f"{whose}'s memory" if whose != "workers" else "workers' memory"] += own
+            found["ray's threads"] += threads if whose == "ray" else 0
             found["files"] += process.num_fds()
-            found["threads"] += process.num_threads()
+            found["threads"] += threads
             found["processes"] += 1
             used = process.cpu_times()
             found["CPU-seconds"] += used.user + used.system
     lying = block_folder().glob("pathnet-rl-*")
     found["shared memory"] = sum(path.stat().st_blocks * 512 for path in lying) / 2**20
     return found
+
+
+def _whose(process: psutil.Process, driver: psutil.Process) -> str:
+    """Workers and the coordinator are ours; whatever else the driver has started is ray's own."""
+    if process == driver:
+        return "driver"
+    command = " ".join(process.cmdline())
+    return "workers" if command.startswith(("ray::Worker", "ray::Coordinator")) else "ray"
 
 
 def show(counts: dict[str, list[float]]) -> Table:

@@ -145,7 +145,7 @@ def _clock(means: Means) -> None:
 HERE = (
     Kind("SIGKILL of a worker", _worker, telling=TELLING_SECONDS),
     Kind("SIGKILL of all workers at once", _workers, telling=2 * TELLING_SECONDS),
-    Kind("SIGKILL of the coordinator", _of_role("CoordinatorActor")),
+    Kind("SIGKILL of the coordinator", _of_role("TapedCoordinator")),
     Kind("SIGKILL of the driver, with it hub and server", _driver, ends=True),
     Kind("SIGKILL of ray's raylet", _raylet, ends=True),
     Kind("SIGSTOP of a worker", _stop_worker),
