@@ -7,17 +7,23 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 import torch
 from ray.cluster_utils import Cluster
+from ray.exceptions import ActorUnavailableError
 
 from pathnet_rl import checkpoint
 from pathnet_rl.block_files import COURIER_SUFFIX, SHARED_MEMORY
+from pathnet_rl.grid import build_grid
 from pathnet_rl.row_locks import in_use
 from tests.events import read_scalars
-from tests.support import ROOT, command, read_rows, run_command
+from tests.support import ROOT, command, read_rows, run_command, tiny_config
+from workers import ray_nodes
+from workers.ray_nodes import Node, Nodes
 
 pytestmark = pytest.mark.slow
 
@@ -134,3 +140,31 @@ def test_a_node_that_is_lost_and_one_that_comes(
         assert done >= budget
         played = sum(int(row["length"]) for row in rows if int(row["task"]) == task)
         assert 0.6 * budget < played <= done + 20_000
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_courier_that_is_not_there_is_asked_again_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again at once, a node that is dying would take all slots before ray knows of it."""
+    config = tiny_config(tmp_path)
+    nodes = Nodes(config, build_grid(config), tmp_path / "block", lambda: "nobody")
+    other = Node("0" * 56, "192.0.2.1", 1, courier=Absent(), workers={1})  # type: ignore[arg-type]
+    nodes.arrive(other)
+    (reference,) = nodes.pending
+    monkeypatch.setattr(ray_nodes, "answer", unavailable)
+    assert nodes.hear(reference) is None
+    assert nodes.pending == []
+    assert not other.ready
+    assert not nodes.arriving(other), "the next look lets it arrive"
+
+
+class Absent:
+    """A courier's handle; its process is gone."""
+
+    def __getattr__(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(remote=ray.put)
+
+
+def unavailable(reference: object) -> None:
+    raise ActorUnavailableError("its process is gone", None)

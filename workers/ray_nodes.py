@@ -110,7 +110,7 @@ class Nodes:
         return [*self._arriving, *self._telling]
 
     def arriving(self, node: Node) -> bool:
-        """It is about to be ready."""
+        """It is about to be ready; neither that nor ready, it is to `arrive` (again)."""
         return node in self._arriving.values()
 
     def arrive(self, node: Node) -> None:
@@ -150,8 +150,9 @@ class Nodes:
                 raise UserError(f"the courier on {node.address} is dead: {reason}") from error
             return None  # The next look finds the node gone.
         except RayError:
-            if arrived:  # Its process died on the way.
-                self.arrive(node)
+            if arrived:
+                # Its process died on the way, or the node: asked again at once it would fail at once, again
+                # and again, until ray knows that a node is gone.
                 return None
             # A courier that ray starts again finds its files; the actor is called in order.
             courier.go_on.remote()
