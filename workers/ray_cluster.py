@@ -15,8 +15,9 @@ from ray._private.grpc_utils import init_grpc_channel
 from pathnet_rl.config import RunConfig
 from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
+from pathnet_rl.handlers import handlers_kept
 from workers.ray_here import start_here
-from workers.signals import signals_kept
+from workers.signals import ENDING
 
 REACH_SECONDS = 5.0
 """How long the head of a cluster may take to answer."""
@@ -54,7 +55,7 @@ def join(address: str) -> None:
     """
     _reach(address)
     try:
-        with signals_kept():
+        with handlers_kept(ENDING):
             ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
         raise UserError(

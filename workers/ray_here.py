@@ -24,7 +24,8 @@ from ray._private import ray_constants
 from ray._private import worker as ray_worker
 
 from pathnet_rl.errors import UserError
-from workers.signals import deaf_to_batch_systems, signals_kept
+from pathnet_rl.handlers import handlers_kept
+from workers.signals import ENDING, deaf_to_batch_systems
 
 TOKEN, TOKEN_PATH, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
 FEWEST_FILES, MANY_FILES = 256, 4096
@@ -46,7 +47,7 @@ def start_here(cpus: int, log_to_driver: bool) -> None:
     _set_token()
     try:
         # Ray takes SIGTERM over, to exit at once, when it starts.
-        with _on_loopback(), signals_kept(), deaf_to_batch_systems():
+        with _on_loopback(), handlers_kept(ENDING), deaf_to_batch_systems():
             ray.init(
                 address="local",
                 num_cpus=cpus,

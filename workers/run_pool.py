@@ -17,8 +17,9 @@ from multiprocessing.context import ForkServerProcess
 from pathnet_rl.block_files import remove_blocks_of
 from pathnet_rl.comparison.experiment import Member
 from pathnet_rl.cpus import usable_cpus
+from pathnet_rl.handlers import handlers_kept
 from workers.one_run import Instructions, Outcome, learn
-from workers.signals import leave_to_parent, signals_kept
+from workers.signals import ENDING, leave_to_parent
 
 SECONDS = 1.0
 """Between two looks, if nobody ends in between."""
@@ -85,7 +86,7 @@ def learn_here(
 def _start_fork_server() -> None:
     """Start what members are forked from: it has loaded the libraries, for which each would take seconds."""
     forkserver.set_forkserver_preload(["workers.one_run", "torch.utils.tensorboard"])
-    with signals_kept(), _room_for_sockets():
+    with handlers_kept(ENDING), _room_for_sockets():
         leave_to_parent()
         forkserver.ensure_running()
 

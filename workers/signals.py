@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 from collections.abc import Iterator
 
 FROM_TERMINALS = (signal.SIGINT, signal.SIGHUP)
@@ -12,18 +11,6 @@ FROM_TERMINALS = (signal.SIGINT, signal.SIGHUP)
 FROM_BATCH_SYSTEMS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGXCPU)
 """SLURM, Grid Engine, LSF and `timeout` say with these, often to all processes, that time is nearly up."""
 ENDING = (*FROM_TERMINALS, *FROM_BATCH_SYSTEMS)
-
-
-@contextlib.contextmanager
-def signals_kept() -> Iterator[None]:
-    """Have the handlers of before once this is over, whoever takes the signals over meanwhile."""
-    before = {number: signal.getsignal(number) for number in ENDING}
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def leave_to_parent() -> None:

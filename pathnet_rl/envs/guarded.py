@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from pathnet_rl.envs.interface import MOST_LOST_IN_A_ROW
 from pathnet_rl.errors import UserError, in_one_line, said
+from pathnet_rl.handlers import handlers_kept
 
 Array = NDArray[np.generic]
 FAILURES = (Exception, SystemExit, GeneratorExit)
@@ -21,6 +21,7 @@ FAILURES = (Exception, SystemExit, GeneratorExit)
 GREATEST = float(np.finfo(np.float32).max)
 """All that is learned from becomes float32."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""These do what they did, whatever a simulator sets: a run saves when it is asked to stop."""
 _logger = logging.getLogger(__name__)
 
 
@@ -68,7 +69,7 @@ class Guarded:
         self._steps = 0
         while True:
             try:
-                with _handlers_kept(), np.errstate():
+                with handlers_kept(SIGNALS), np.errstate():
                     begun = self.environment.reset(seed=seed)
             except FAILURES as error:
                 self._fail(error, "an episode began")
@@ -125,7 +126,7 @@ class Guarded:
 
     def _made(self) -> gymnasium.Env[Any, Any]:
         try:
-            with _handlers_kept(), np.errstate():
+            with handlers_kept(SIGNALS), np.errstate():
                 environment = self._make()
         except UserError:
             raise
@@ -184,19 +185,6 @@ class Guarded:
         if self.contradiction is not None and (wrong := self.contradiction(seen)):
             raise UserError(f"{self._name} shows {wrong}, {when}")
         return seen
-
-
-@contextlib.contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """Signals do what they did before, whatever a simulator sets: a run saves when it is asked to stop."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            # Elsewhere than in the main thread nobody can have changed it.
-            if handler is not None and signal.getsignal(number) is not handler:
-                signal.signal(number, handler)
 
 
 def _without_axes_of_one(seen: Array, shape: tuple[int, ...] | None) -> Array:
