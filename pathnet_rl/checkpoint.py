@@ -25,7 +25,18 @@ import torch
 
 from pathnet_rl.errors import UserError
 from pathnet_rl.reading import NotReadable
-from pathnet_rl.saved import BLOCK, MARK, RUN, STATE, UNFINISHED, Check, Checkpoint, find, read
+from pathnet_rl.saved import (
+    BLOCK,
+    MARK,
+    RUN,
+    STATE,
+    UNFINISHED,
+    Check,
+    Checkpoint,
+    beside_a_run,
+    find,
+    read,
+)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -109,10 +120,10 @@ def save(
     left = [one for one in before if one.original]
     for one in left:
         if superseded(str(one.name)):
-            _delete(one.path)
+            _retire(one.path)
     left = [one for one in left if not superseded(str(one.name))]
     for one in left[: max(0, len(left) + 1 - keep)]:
-        _delete(one.path)
+        _retire(one.path)
     _delete_unfinished(parent, run)
     return final
 
@@ -128,10 +139,21 @@ def _free(parent: Path, name: str) -> tuple[Path, Path]:
     raise AssertionError
 
 
+def _retire(path: Path) -> None:
+    """Delete a finished checkpoint: who reads meanwhile finds all of it or, under its name, none."""
+    unfinished = path.with_name(path.name + UNFINISHED)
+    with suppress(OSError):
+        path.rename(unfinished)
+        _delete(unfinished)
+        if unfinished.exists():  # Somebody keeps something in it.
+            unfinished.rename(path)
+
+
 def _delete(path: Path) -> None:
     """Delete the files of a checkpoint, and its folder unless something else lies in it."""
     with suppress(OSError):
-        for name in (STATE, f"{STATE}{UNFINISHED}", BLOCK):
+        # Whose it is goes last, so that what a kill leaves is known.
+        for name in (BLOCK, f"{STATE}{UNFINISHED}", STATE):
             (path / name).unlink(missing_ok=True)
         path.rmdir()
 
@@ -169,7 +191,7 @@ def list_checkpoints(parent: Path) -> list[Path]:
 
 def anything_in(parent: Path) -> bool:
     """There are checkpoints in a folder, whoever saved them, even if they are damaged."""
-    return any(find(parent))
+    return beside_a_run(parent, lambda: any(find(parent)))
 
 
 def _of(parent: Path, run: str | None) -> list[Checkpoint]:
@@ -181,12 +203,20 @@ def newest(
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
     """What a run saved last of what can be read, or None if it has saved nothing.
 
+    The run may be at work.
+
     Args:
         makes_sense: of a state; raises ValueError if it does not.
 
     Raises:
         UserError: there are only damaged ones.
     """
+    return beside_a_run(parent, lambda: _newest(parent, run, makes_sense))
+
+
+def _newest(
+    parent: Path, run: str | None, makes_sense: Check
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
     found, damaged = find(parent)
     of_run: list[UserError] = []
     for one in reversed([one for one in found if one.run == run]):

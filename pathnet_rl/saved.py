@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -24,8 +25,11 @@ RUN = "run"
 LOST = "lost+found"
 """A file system's own folder, at its root."""
 MOST_BLOCK_BYTES = 2**36
+LOOKS = 100
+"""After so many looks at a folder that changed during each, what the last one found is said."""
 Check = Callable[[dict[str, Any]], object]
 """Raises ValueError, which says what is wrong with a state."""
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,41 @@ def find(parent: Path) -> tuple[list[Checkpoint], list[UserError]]:
             damaged.append(error)
     # Of copies the original is the last.
     return sorted(found, key=lambda one: (one.number, one.original)), damaged
+
+
+def beside_a_run(parent: Path, look: Callable[[], Found]) -> Found:
+    """What a look at a folder of checkpoints finds, though a run may save there and delete meanwhile.
+
+    What is deleted between the listing of its name and the reading of its files looks damaged, and what is
+    saved behind the listing's back looks missing: a look that fails or finds nothing counts only if the
+    folder held the same when it ended.
+
+    Raises:
+        UserError: the look's.
+    """
+    for _ in range(LOOKS - 1):
+        held = _held(parent)
+        try:
+            found = look()
+        except UserError:
+            if _held(parent) == held:
+                raise
+        else:
+            if found or _held(parent) == held:
+                return found
+    return look()
+
+
+def _held(parent: Path) -> set[tuple[str, int]]:
+    try:
+        with os.scandir(parent) as entries:
+            return {
+                (entry.name, entry.inode())
+                for entry in entries
+                if not entry.name.endswith(UNFINISHED)
+            }
+    except OSError:
+        return set()  # `find` says what there is to say of it.
 
 
 def read(path: Path) -> Checkpoint:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import resource
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from pathnet_rl import checkpoint
+from pathnet_rl import checkpoint, saved
 from pathnet_rl.errors import UserError
 
 TENSORS = {"parameters": torch.arange(5000.0), "squares": torch.ones(5000)}
@@ -121,3 +123,66 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         checkpoint.write_json(path, {"a": list(range(100))})
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_who_reads_beside_a_run_at_work_finds_a_whole_checkpoint(tmp_path: Path) -> None:
+    save(tmp_path, "step-0", keep=1)
+    ended = threading.Event()
+
+    def run() -> None:
+        for step in range(1, 200):
+            # Of the same name, which is superseded, and of another, for which the oldest goes.
+            save(tmp_path, f"step-{step // 2}", keep=1)
+        ended.set()
+
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(run)
+        looks = 0
+        while not ended.is_set():
+            latest = checkpoint.newest(tmp_path, None)
+            assert latest is not None
+            assert latest[1] == STATE
+            assert checkpoint.anything_in(tmp_path)
+            looks += 1
+        running.result()
+    assert looks > 10
+    assert [path.name for path in tmp_path.iterdir()] == ["step-99-2"]
+
+
+def test_what_goes_while_it_is_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, "step-1", keep=1)
+    real = saved.read_bytes
+
+    def read_bytes(path: Path, *arguments: int) -> bytes:
+        if path.name == "block.safetensors" and path.parent.name == "step-1":
+            monkeypatch.setattr(saved, "read_bytes", real)
+            save(tmp_path, "step-2", keep=1)
+        return real(path, *arguments)
+
+    monkeypatch.setattr(saved, "read_bytes", read_bytes)
+    latest = checkpoint.newest(tmp_path, None)
+    assert latest is not None
+    assert saved.read_bytes is real
+    assert [path.name for path in tmp_path.iterdir()] == ["step-2"]
+
+
+@pytest.mark.parametrize("left", ["all", "state.json"])
+def test_a_kill_while_an_old_one_is_deleted_leaves_nothing_for_good(
+    left: str, tmp_path: Path
+) -> None:
+    old = save(tmp_path, "step-1")
+    old.rename(tmp_path / "step-1.unfinished")
+    if left != "all":
+        (tmp_path / "step-1.unfinished" / "block.safetensors").unlink()
+    save(tmp_path, "step-2")
+    assert [path.name for path in tmp_path.iterdir()] == ["step-2"]
+
+
+def test_what_somebody_keeps_in_a_checkpoint_stays_where_it_is(tmp_path: Path) -> None:
+    note = save(tmp_path, "step-1") / "note.txt"
+    note.write_text("the good one")
+    save(tmp_path, "step-2", keep=1)
+    assert note.read_text() == "the good one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-1", "step-2"]
