@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from pathnet_rl import checkpoint, saved
+from pathnet_rl import checkpoint, reading
 from pathnet_rl.errors import UserError
 
 TENSORS = {"parameters": torch.arange(5000.0), "squares": torch.ones(5000)}
@@ -153,19 +153,17 @@ def test_what_goes_while_it_is_read_is_not_called_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(tmp_path, "step-1", keep=1)
-    real = saved.read_bytes
+    real, went = reading.read_bytes, []
 
     def read_bytes(path: Path, *arguments: int) -> bytes:
         if path.name == "block.safetensors" and path.parent.name == "step-1":
-            monkeypatch.setattr(saved, "read_bytes", real)
-            save(tmp_path, "step-2", keep=1)
+            went.append(save(tmp_path, "step-2", keep=1))
         return real(path, *arguments)
 
-    monkeypatch.setattr(saved, "read_bytes", read_bytes)
+    monkeypatch.setattr("pathnet_rl.saved.read_bytes", read_bytes)
     latest = checkpoint.newest(tmp_path, None)
     assert latest is not None
-    assert saved.read_bytes is real
-    assert [path.name for path in tmp_path.iterdir()] == ["step-2"]
+    assert went == list(tmp_path.iterdir()) == [tmp_path / "step-2"]
 
 
 @pytest.mark.parametrize("left", ["all", "state.json"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ import pytest
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import EvolutionConfig
 from pathnet_rl.evidence.measures import ArmMeasures, measure
-from pathnet_rl.evidence.path_maps import lineage_notes, path_maps
 from pathnet_rl.evidence.replicates import Group, grouped
 from pathnet_rl.evidence.runs import read_runs
 from pathnet_rl.evidence.summary import matrices, measure_all, random_means, wholes
 from pathnet_rl.intervals import Interval
+from pathnet_rl.run_folder import RunFolder
 from tests.made_runs import make_run
 
 LEVELS = {Arm.PATHNET: (10.0, 50.0), Arm.INDEPENDENT: (0.0, 30.0)}
@@ -159,6 +160,23 @@ def test_an_unfinished_arm_is_named_with_how_far_it_is(tmp_path: Path) -> None:
     assert "last saved at 1,234 of 4,000 agent steps of task 2 of 2" in line
 
 
+def test_a_run_that_finishes_while_it_is_read_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, "a", {Arm.PATHNET: (1.0, 2.0)})
+    returns, latest_state = run / "returns.csv", RunFolder.latest_state
+    whole = returns.read_bytes()
+    returns.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+
+    def finish_and_tell(folder: RunFolder, arm: Arm) -> dict[str, Any] | None:
+        returns.write_bytes(whole)
+        return latest_state(folder, arm)
+
+    monkeypatch.setattr(RunFolder, "latest_state", finish_and_tell)
+    ((record,), []) = read_runs([run])
+    assert sum(len(table.returns) for table in record.tables.values()) == whole.count(b"\n") - 1
+
+
 def test_measures_of_two_seeds_done_by_hand(tmp_path: Path) -> None:
     (group,) = groups_of(
         make_run(tmp_path, "a", {Arm.PATHNET: (10, 50), Arm.INDEPENDENT: (0, 30)}, seed=0),
@@ -259,38 +277,3 @@ def test_published_scores_stand_in_for_a_random_policy_that_was_not_played() -> 
         ("ALE/Pong-v5", "dqn"): (-20.7, "published"),
         ("ALE/Tetris-v5", "dqn"): (None, "unknown"),
     }
-
-
-def test_a_path_map_says_which_frozen_modules_are_reused(tmp_path: Path) -> None:
-    """Paths ((0, 1), (2,)), ((1, 3), (4,)), ((0, 3), (2, 4)); beside each stands the one before it."""
-    levels = {Arm.PATHNET: (1.0, 2.0, 3.0), Arm.FROZEN_INACTIVE: (1.0, 2.0, 3.0)}
-    run = make_run(tmp_path, "a", levels, tasks=("CartPole-v1",) * 3)
-    pathnet, inactive = (path_maps(record) for record in read_runs([run])[0])
-    assert [each.frozen for each in pathnet] == [((), ()), ((0, 1), (2,)), ((0, 1, 3), (2, 4))]
-    assert [each.frozen_before for each in pathnet] == [0, 3, 5]
-    assert [each.reused for each in pathnet] == [0, 3, 5]
-    assert [each.reused for each in inactive] == [0, 1, 4]
-
-
-def test_a_control_that_freezes_nothing_has_nothing_to_reuse(tmp_path: Path) -> None:
-    run = make_run(tmp_path, "a", {Arm.FINE_TUNE: (1.0, 2.0)})
-    (record,) = read_runs([run])[0]
-    assert [each.frozen_before for each in path_maps(record)] == [0, 0]
-
-
-def test_lineages_and_activity_genes_are_told_where_a_checkpoint_has_them(tmp_path: Path) -> None:
-    told = {"lineages": ["newcomer", "heir of task 1"], "builds_on": [[True], [True]]}
-    with_them = make_run(tmp_path, "a", {Arm.PATHNET: (1.0, 2.0)}, coordinator=told)
-    without = make_run(tmp_path, "b", {Arm.PATHNET: (1.0, 2.0)}, seed=1)
-    records, _ = read_runs([with_them, without])
-    records[0].state["results"][1]["finished"]["builds_on"] = [True]
-    notes = [lineage_notes(record) for record in records]
-    assert notes == [
-        [
-            "the best pathway of task 2 builds on task 1",
-            "lineages in the last population: newcomer 1 of 2, heir of task 1 1 of 2",
-            "lineage of its best pathway: heir of task 1",
-            "100% of the last population build on task 1 (CartPole)",
-        ],
-        [],
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from pathnet_rl.config_file import is_left_by_system
 from pathnet_rl.errors import UserError
 from pathnet_rl.fitness import check_evaluated
 from pathnet_rl.provenance import read_starts
+from pathnet_rl.reading import NotReadable, read_json
 from pathnet_rl.report import ReturnsTable, read_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import TaskResult
@@ -102,8 +103,10 @@ def _closed(path: Path, runs: set[Path]) -> set[Path]:
 def _is_run(path: Path) -> bool:
     """A configuration of games lies there, of whichever version."""
     try:
-        found = json.loads((path / "config.json").read_text())
-    except (OSError, ValueError, RecursionError):
+        found = read_json(path / "config.json")
+    except NotReadable:
+        return True  # Reading it as a run says why it cannot be.
+    except (OSError, ValueError):
         return False
     return isinstance(found, dict) and {"tasks", "arms", "agent_steps"} <= found.keys()
 
@@ -111,24 +114,35 @@ def _is_run(path: Path) -> bool:
 def _read_run(path: Path) -> tuple[list[Record], list[NotIncluded]]:
     folder = RunFolder.existing(path)
     starts = read_starts(path / "provenance.json")
-    tables = read_returns(folder.returns)
-    records: list[Record] = []
     left_out: list[NotIncluded] = []
+    finished: dict[Arm, tuple[dict[str, Any], list[TaskResult]]] = {}
     for arm in folder.config.arms:
-        mine = {task: table for (task, name), table in tables.items() if name == arm.value}
         try:
-            records.append(_read_arm(folder, arm, mine, starts))
+            finished[arm] = _read_finished(folder, arm)
         except UserError as error:
             left_out.append(NotIncluded(f"{path}, arm {arm.value}", str(error)))
+    # After what speaks of them: the run may be at work.
+    tables = read_returns(folder.returns)
+    records: list[Record] = []
+    for arm, (state, results) in finished.items():
+        mine = {task: table for (task, name), table in tables.items() if name == arm.value}
+        try:
+            _check_tables(results, mine)
+        except UserError as error:
+            left_out.append(NotIncluded(f"{path}, arm {arm.value}", str(error)))
+        else:
+            records.append(
+                Record(str(folder.path), folder.config, arm, results, mine, state, starts)
+            )
     return records, left_out
 
 
-def _read_arm(
-    folder: RunFolder,
-    arm: Arm,
-    tables: dict[int, ReturnsTable],
-    starts: Sequence[dict[str, Any]],
-) -> Record:
+def _read_finished(folder: RunFolder, arm: Arm) -> tuple[dict[str, Any], list[TaskResult]]:
+    """What a finished arm's last checkpoint says beside its numbers, and its results.
+
+    Raises:
+        UserError: it is not finished, or cannot be used.
+    """
     state = folder.latest_state(arm)
     if state is None:
         raise UserError("it has not begun (there is no checkpoint)")
@@ -142,14 +156,24 @@ def _read_arm(
                 f"it is not finished (last saved at {steps:,} of {config.steps_of(task):,} agent steps of"
                 f" task {task + 1} of {len(config.tasks)}); the same command goes on with it"
             )
-        if folder.returns.stat().st_size < int(state["hub"]["returns_bytes"]):
+        # If it is gone, that is said where it is read.
+        here = folder.returns.stat().st_size if folder.returns.exists() else math.inf
+        if here < int(state["hub"]["returns_bytes"]):
             raise UserError("returns.csv is shorter than its checkpoint says: rows are missing")
     except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"state.json is damaged ({error!r})") from error
+    return state, results
+
+
+def _check_tables(results: Sequence[TaskResult], tables: dict[int, ReturnsTable]) -> None:
+    """Find out whether an arm's episodes, by task, are those of its results.
+
+    Raises:
+        UserError: they are not.
+    """
     for result in results:
         table = tables.get(result.finished.task)
         if table is None:
             raise UserError(f"no episode of task {result.finished.task + 1} has ended")
         if not np.isfinite(table.returns).all():
             raise UserError("returns.csv is damaged: a return is no number")
-    return Record(str(folder.path), config, arm, results, tables, state, starts)
