@@ -251,8 +251,9 @@ class RunFolder(Folder[RunConfig]):
             UserError: it cannot be written, or the folder is not there any more.
         """
         self.check_here()
-        keep = self.config.checkpoints_kept
-        saved = checkpoint.save(self.checkpoints(arm), name, tensors, state, keep, self.identity)
+        parent, keep = self.checkpoints(arm), self.config.checkpoints_kept
+        state = {"config": self.config.model_dump(mode="json"), **state}
+        saved = checkpoint.save(parent, name, tensors, state, keep, self.identity)
         self.upload()
         return saved
 
@@ -266,9 +267,8 @@ class RunFolder(Folder[RunConfig]):
 
     def latest_state(self, arm: Arm) -> dict[str, Any] | None:
         """What that says beside its numbers; enough to report on, if it is not all that a resume needs."""
-        latest = checkpoint.newest(
-            self.checkpoints(arm), self.identity, self._sense(arm, whole=False)
-        )
+        sense = self._sense(arm, whole=False)
+        latest = checkpoint.newest(self.checkpoints(arm), self.identity, sense)
         return None if latest is None else latest[1]
 
     def _sense(self, arm: Arm, whole: bool) -> Callable[[dict[str, Any]], None]:

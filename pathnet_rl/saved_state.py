@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pathnet_rl.arms import SWITCHES, Arm
-from pathnet_rl.config import RunConfig
-from pathnet_rl.settings import one_line
+from pathnet_rl.config import MAY_CHANGE, RunConfig
+from pathnet_rl.errors import UserError
+from pathnet_rl.settings import differences, one_line
 
 MOST = 2**53
 """Of anything that is counted: what a float64 holds exactly."""
@@ -139,6 +140,21 @@ def check(state: dict[str, Any], config: RunConfig, arm: Arm, whole: bool) -> No
     _check_results(state, config)
     _check_population(state, config, arm, whole)
     _check_duplication(state["coordinator"].get("duplication"), config)
+    _check_config(state.get("config"), config)
+
+
+def _check_config(saved: Any, config: RunConfig) -> None:
+    """What was learned was learned with the configuration that config.json says."""
+    if saved is None:
+        return
+    try:
+        changed = differences(RunConfig.model_validate(saved), config, MAY_CHANGE)
+    except UserError as error:
+        raise ValueError(f"state.json: config: {error}") from error
+    if changed:
+        raise ValueError(
+            f"it was learned with another configuration than config.json says: {'; '.join(changed)}"
+        )
 
 
 def _check_results(state: dict[str, Any], config: RunConfig) -> None:

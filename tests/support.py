@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pathnet_rl import transfer
+from pathnet_rl import checkpoint, transfer
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import EvolutionConfig, GridConfig, LearningConfig, ReplayConfig, RunConfig
 from pathnet_rl.crew import Crew, Progress
@@ -204,3 +204,14 @@ def run_task(worker: PathwayWorker) -> None:
     while worker.working:
         worker.step()
     worker.end_task()
+
+
+Moment = tuple[dict[str, torch.Tensor], dict[str, Any]]
+
+
+def last_moment(folder: Path) -> Moment:
+    """What PathNet's last checkpoint in a run folder says, but for where and by what it was learned."""
+    saved = checkpoint.list_checkpoints(folder / "checkpoints" / Arm.PATHNET.value)[-1]
+    tensors, state = checkpoint.load(saved)
+    del state["config"]
+    return tensors, state

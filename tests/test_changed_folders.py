@@ -11,6 +11,7 @@ import pytest
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
+from pathnet_rl.evidence.runs import read_runs
 from pathnet_rl.report import read_returns
 from pathnet_rl.returns_file import ReturnsFile
 from pathnet_rl.run_folder import RunFolder
@@ -50,6 +51,25 @@ def test_a_budget_that_was_edited_is_not_what_was_learned(tmp_path: Path) -> Non
     path.write_text(json.dumps({**json.loads(path.read_text()), "agent_steps": [800]}))
     with pytest.raises(UserError, match=r"of a task of 400 agent steps, and config.json says 800"):
         run_experiment(longer)
+
+
+def test_another_setting_that_was_edited_is_not_what_was_learned_with(tmp_path: Path) -> None:
+    """The same options agree with the edited file: the rest was learned, and all reported, with them."""
+    config = tiny_config(tmp_path, **CHANGES)
+    run_experiment(config)
+    learning = config.learning.model_copy(update={"learning_rate": 0.5})
+    edited = config.model_copy(update={"learning": learning})
+    path = RunFolder(config).path / "config.json"
+    said = json.loads(path.read_text())
+    said["learning"]["learning_rate"] = 0.5
+    path.write_text(json.dumps(said))
+    with pytest.raises(UserError, match=r"learning.learning_rate: was 0.005, is now 0.5"):
+        run_experiment(edited)
+    _, (left_out,) = read_runs([path.parent])
+    assert "learning.learning_rate" in left_out.reason
+    said["learning"]["learning_rate"] = config.learning.learning_rate
+    path.write_text(json.dumps({**said, "report_seconds": 3.0}))  # Which may change.
+    assert len(run_experiment(config)[Arm.PATHNET]) == 1
 
 
 def test_a_folder_that_is_moved_while_it_learns_is_not_begun_where_it_was(tmp_path: Path) -> None:

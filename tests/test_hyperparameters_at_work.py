@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from launch.report import Options, report
-from pathnet_rl import a3c, checkpoint
+from pathnet_rl import a3c
 from pathnet_rl.a3c import Floats, Losses, loss_gradients
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import EvolutionConfig, LearningConfig, RunConfig
@@ -26,7 +26,14 @@ from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.telemetry import TaskResult
 from tests.engines import EngineName
 from tests.made_runs import make_run
-from tests.support import ROOT, learn_first_task, run_experiment, serial_crew, tiny_config
+from tests.support import (
+    ROOT,
+    last_moment,
+    learn_first_task,
+    run_experiment,
+    serial_crew,
+    tiny_config,
+)
 from workers.ray_crew import RayCrew
 
 ENGINES: Sequence[tuple[EngineName, bool]] = (
@@ -143,10 +150,7 @@ def test_ray_with_one_worker_gives_the_serial_twins_run_and_results_say_the_fact
     config, results = whole_run(tmp_path / "serial", None)
     other, same = whole_run(tmp_path / "ray", 1)
     assert same == results
-    saved = [
-        checkpoint.load(checkpoint.list_checkpoints(RunFolder(c).checkpoints(Arm.PATHNET))[-1])
-        for c in (config, other)
-    ]
+    saved = [last_moment(RunFolder(each).path) for each in (config, other)]
     assert torch.equal(saved[0][0]["parameters"], saved[1][0]["parameters"])
     assert saved[0][1] == saved[1][1]
     assert saved[0][1]["coordinator"]["overwrites"] > 0

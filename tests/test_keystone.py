@@ -14,7 +14,7 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from pathnet_rl import checkpoint, engine
+from pathnet_rl import engine
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import EvolutionConfig, GridConfig, LearningConfig, RunConfig
 from pathnet_rl.crew import Crew
@@ -25,10 +25,15 @@ from pathnet_rl.grid import Grid, build_grid
 from pathnet_rl.modules import ConvModule, LinearModule
 from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.run_folder import RunFolder
-from tests.support import learn_first_task, run_experiment, serial_crew, tiny_config
+from tests.support import (
+    Moment,
+    last_moment,
+    learn_first_task,
+    run_experiment,
+    serial_crew,
+    tiny_config,
+)
 from workers.ray_crew import RayCrew
-
-Moment = tuple[dict[str, torch.Tensor], dict[str, Any]]
 
 
 def ray_crew(config: RunConfig, arm: Arm = Arm.PATHNET) -> RayCrew:
@@ -47,9 +52,7 @@ def whole_run(
     )
     config = tiny_config(folder, seed=seed, evolution=evolution)
     run_experiment(config, lambda arm: make_crew(config, arm))
-    return checkpoint.load(
-        checkpoint.list_checkpoints(RunFolder(config).checkpoints(Arm.PATHNET))[-1]
-    )
+    return last_moment(RunFolder(config).path)
 
 
 def same(one: Moment, other: Moment) -> None:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import ray
@@ -16,12 +15,13 @@ import torch
 from ray.cluster_utils import Cluster
 from ray.exceptions import ActorUnavailableError
 
-from pathnet_rl import checkpoint
-from pathnet_rl.block_files import COURIER_SUFFIX, SHARED_MEMORY
+from pathnet_rl.arms import Arm
+from pathnet_rl.block_files import COURIER_SUFFIX, blocks_of, remove_block
 from pathnet_rl.grid import build_grid
 from pathnet_rl.row_locks import in_use
+from pathnet_rl.run_folder import RunFolder
 from tests.events import read_scalars
-from tests.support import ROOT, command, read_rows, run_command, tiny_config
+from tests.support import ROOT, command, last_moment, read_rows, run_command, tiny_config
 from workers import ray_nodes
 from workers.ray_nodes import Node, Nodes
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Cluster]]:
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Cluster]]:
     """Makes a cluster whose head, the driver's node, has so many CPUs; RAY_ADDRESS names it."""
     made: list[Cluster] = []
 
@@ -39,23 +39,15 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Cluster
         monkeypatch.setenv("RAY_ADDRESS", made[0].address)
         return made[0]
 
-    before = blocks()
     yield make
     for one in made:
         one.shutdown()
     # Of a node whose processes are killed something stays, until the next run comes by.
-    for left in blocks() - before:
-        assert not in_use(left)
-        left.unlink()
-        left.with_suffix(COURIER_SUFFIX).unlink()
-
-
-def blocks() -> set[Path]:
-    return set(SHARED_MEMORY.glob("pathnet-rl-*.block"))
-
-
-def last_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    return checkpoint.load(checkpoint.list_checkpoints(folder / "checkpoints" / "pathnet")[-1])
+    for run in tmp_path.iterdir():
+        for left in blocks_of(RunFolder.existing(run).config, Arm.PATHNET):
+            assert not in_use(left)
+            assert left.with_suffix(COURIER_SUFFIX).exists()
+            remove_block(left)
 
 
 @pytest.mark.parametrize("duplication_rate", ["0.0", "0.5"])
@@ -75,7 +67,7 @@ def test_one_worker_on_another_node_gives_the_serial_twins_run(
     assert elsewhere.returncode == 0, elsewhere.stderr
     serial = run_command(*arguments, "--name", "serial", "--serial")
     assert serial.returncode == 0, serial.stderr
-    found, wanted = (last_checkpoint(tmp_path / name) for name in ("elsewhere", "serial"))
+    found, wanted = (last_moment(tmp_path / name) for name in ("elsewhere", "serial"))
     for block in ("parameters", "squares"):
         assert torch.equal(found[0][block], wanted[0][block])
     del (
@@ -133,7 +125,7 @@ def test_a_node_that_is_lost_and_one_that_comes(
     finally:
         process.kill()
     assert process.returncode == 0, output
-    results = last_checkpoint(tmp_path / "run")[1]["results"]
+    results = last_moment(tmp_path / "run")[1]["results"]
     rows = read_rows(tmp_path / "run" / "returns.csv")
     for task, budget in enumerate((800_000, 50_000)):
         done = results[task]["finished"]["agent_steps"]
