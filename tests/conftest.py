@@ -35,13 +35,13 @@ torch.set_num_threads(1)
 ALONE = frozenset(
     f"test_{name}.py"
     for name in (
-        "bench", "bench_nodes", "faults", "machines", "moment", "nodes", "ray_deaths", "ray_here",
-        "run_twice_on_ray",
-        "submit", "vizdoom_engines",
+        "faults", "machines", "moment", "nodes", "ray_deaths", "ray_here", "run_twice_on_ray",
+        "vizdoom_engines",
     )
 )  # fmt: skip
-"""Files whose tests start ray and take all CPUs, as do those that use the fixture below, or that look at what
-all processes left behind."""
+"""Files whose tests start ray and take all CPUs, or look at what all processes left behind."""
+CLUSTERS = frozenset(("ray_cluster", "cluster"))
+"""Fixtures that do so too."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(
                 pytest.mark.skip(reason="takes a minute or more; make test-faults runs it")
             )
-        if item.path.name in ALONE or "ray_cluster" in getattr(item, "fixturenames", ()):
+        if item.path.name in ALONE or CLUSTERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.alone)
 
 

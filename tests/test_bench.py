@@ -18,6 +18,7 @@ from pathnet_rl.grid import build_grid
 from tests.support import ROOT
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_short_benchmark_writes_every_figure(tmp_path: Path) -> None:

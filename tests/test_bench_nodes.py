@@ -131,6 +131,7 @@ def test_pushes_are_made_together_where_there_are_many_and_an_exchange_cannot_te
     ).pushes_together  # Some workers do not push in an interval.
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_the_command_writes_and_prints_everything(tmp_path: Path) -> None:
     options = ("--quick", "--preset", "cartpole", "--seconds", "0.5")
