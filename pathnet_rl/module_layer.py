@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch.nn.parameter import UninitializedParameter
 
-from pathnet_rl.errors import UserError
+from pathnet_rl.errors import UserError, said
 from pathnet_rl.modules import ConvModule, CustomModule, LinearModule
+from pathnet_rl.others_code import FAILURES, all_kept
 
 Shape = tuple[int, ...]
 
@@ -217,10 +218,11 @@ def _try(module: CustomModule, made: torch.nn.Module, count: int, shape: Shape) 
     """The shape of what a module returns for a batch of so many; forward and backward are tried."""
     given = torch.zeros(count, *shape, requires_grad=True)
     try:
-        found = made(given.clone())
-        if isinstance(found, torch.Tensor):
-            found.sum().backward()  # type: ignore[no-untyped-call]
-    except Exception as error:
+        with all_kept():
+            found = made(given.clone())
+            if isinstance(found, torch.Tensor):
+                found.sum().backward()  # type: ignore[no-untyped-call]
+    except FAILURES as error:
         sides = ", ".join(str(side) for side in shape)
         raise UserError(
             f"{module.kind} cannot take in arrays of shape (batch, {sides}): {first_line(error)}"
@@ -252,15 +254,17 @@ def first_line(error: BaseException) -> str:
 def _call_factory(module: CustomModule, shape: Shape) -> torch.nn.Module:
     place, _, name = module.kind.partition(":")
     try:
-        factory = importlib.import_module(place)
+        with all_kept():
+            factory = importlib.import_module(place)
         for part in name.split("."):
             factory = getattr(factory, part)
-    except Exception as error:  # Whatever the user's file raises.
-        raise UserError(f"{module.kind} cannot be imported: {first_line(error)}") from error
+    except FAILURES as error:  # Whatever the user's file raises.
+        raise UserError(f"{module.kind} cannot be imported: {said(error)}") from error
     try:
-        made: Any = factory(shape, **module.options)  # type: ignore[operator]
-    except Exception as error:
-        raise UserError(f"{module.kind} cannot be made: {first_line(error)}") from error
+        with all_kept():
+            made: Any = factory(shape, **module.options)  # type: ignore[operator]
+    except FAILURES as error:
+        raise UserError(f"{module.kind} cannot be made: {said(error)}") from error
     if not isinstance(made, torch.nn.Module):
         raise UserError(f"{module.kind} makes no torch.nn.Module but {made!r}")
     return made.eval()

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
@@ -146,6 +147,25 @@ class TakesSignals(Behaving):
         type(self).taken += 1
 
 
+class ChangesTorch(Behaving):
+    """As those do that play against a network of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+
+    def reset(self, **arguments: Any) -> tuple[Array, dict[str, Any]]:
+        torch.set_grad_enabled(False)
+        return super().reset(**arguments)
+
+    def step(self, action: np.int64) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        np.seterr(all="raise")
+        return super().step(action)
+
+
 SLEEPER = "987654"
 
 
@@ -234,7 +254,7 @@ class Images(Behaving):
 for way in (
     Behaving, RaisesOnce, RaisesAlways, CannotBegin, CannotBeginAgain, PaysNothingKnown, ShowsInfinity,
     EndlessIfAsked, TellsAnything, CannotBeMade, OldInterface, Exits, ExitsWhenMade, AnswersOddly,
-    ShowsAnother, PaysTooMuch, ChangesFolder, TakesSignals,
+    ShowsAnother, PaysTooMuch, ChangesFolder, TakesSignals, ChangesTorch,
     LeavesProcesses,
 ):  # fmt: skip
     gymnasium.register(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 
 
@@ -116,6 +118,11 @@ class Faulty(torch.nn.Module):
             self.linear.bias.requires_grad_(False)
         if fault == "raises":
             raise ValueError("this\nis\nlong")
+        if fault == "exits":
+            sys.exit("no licence")
+        if fault == "changes torch":
+            torch.set_grad_enabled(False)
+            torch.set_default_dtype(torch.float64)
 
     def forward(self, inputs: torch.Tensor) -> object:
         responses: torch.Tensor = self.linear(inputs.flatten(1))

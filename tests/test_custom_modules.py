@@ -239,7 +239,8 @@ def test_layers_are_written_as_calls_and_read_again() -> None:
         ("tests.my_modules:Faulty(fault='double')", "must be float32"),
         ("tests.my_modules:Faulty(fault='squeezed')", "must be float32 of shape"),
         ("tests.my_modules:Faulty(fault='two')", "returns tuple"),
-        ("tests.my_modules:Faulty(fault='raises')", "cannot be made: this"),
+        ("tests.my_modules:Faulty(fault='raises')", "cannot be made: ValueError: this is long"),
+        ("tests.my_modules:Faulty(fault='exits')", "cannot be made: SystemExit: no licence"),
         ("tests.my_modules:Faulty(kind='x')", "is no module; write one as"),
     ],
 )
@@ -247,6 +248,12 @@ def test_a_module_that_cannot_be_used_is_refused_in_one_line(layer: str, message
     with pytest.raises(UserError, match=message) as refused:
         Grid(settings(layer), (2, 12, 9), (3,))
     assert "\n" not in str(refused.value)
+
+
+def test_what_a_module_tells_torch_when_it_is_made_holds_for_nobody_else() -> None:
+    Grid(settings("tests.my_modules:Faulty(fault='changes torch')"), (2, 12, 9), (3,))
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import torch
 from gymnasium.spaces import Box
 
 from launch.signals import StopSignal
@@ -20,7 +21,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.run_folder import RunFolder
 from tests import misbehaving
 from tests.misbehaving import ShowsAnother
-from tests.support import TapeDisplay, run_experiment, tiny_config
+from tests.support import TapeDisplay, last_moment, run_experiment, tiny_config
 from tests.test_envs import check, play
 from tests.test_misbehaving import task
 
@@ -83,6 +84,24 @@ def test_signals_stay_the_runs_whatever_a_simulator_sets() -> None:
         environments.close()
     finally:
         stop.leave()
+
+
+def test_a_run_computes_the_same_whatever_its_environments_tell_torch_and_numpy(
+    tmp_path: Path,
+) -> None:
+    learned = []
+    before = np.geterr()
+    for name in ("Behaving", "ChangesTorch"):
+        config = tiny_config(
+            tmp_path, name=name, tasks=(task(name),), agent_steps=(400,), engine="torch"
+        )
+        run_experiment(config)
+        learned.append(last_moment(RunFolder(config).path))
+    assert torch.equal(learned[0][0]["parameters"], learned[1][0]["parameters"])
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.get_default_device() == torch.device("cpu")
+    assert np.geterr() == before
 
 
 def sleepers() -> list[psutil.Process]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,15 +12,11 @@ from numpy.typing import NDArray
 
 from pathnet_rl.envs.interface import MOST_LOST_IN_A_ROW
 from pathnet_rl.errors import UserError, in_one_line, said
-from pathnet_rl.handlers import handlers_kept
+from pathnet_rl.others_code import FAILURES, NumbersKept, all_kept
 
 Array = NDArray[np.generic]
-FAILURES = (Exception, SystemExit, GeneratorExit)
-"""What an environment's code may raise at its own cost. Some say sys.exit() where they mean an error."""
 GREATEST = float(np.finfo(np.float32).max)
 """All that is learned from becomes float32."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""These do what they did, whatever a simulator sets: a run saves when it is asked to stop."""
 _logger = logging.getLogger(__name__)
 
 
@@ -69,7 +64,7 @@ class Guarded:
         self._steps = 0
         while True:
             try:
-                with handlers_kept(SIGNALS), np.errstate():
+                with all_kept():
                     begun = self.environment.reset(seed=seed)
             except FAILURES as error:
                 self._fail(error, "an episode began")
@@ -94,8 +89,7 @@ class Guarded:
         """
         self._steps += 1
         try:
-            # Errors that it makes of rounding are its own: np.seterr holds in the whole program.
-            with np.errstate():
+            with NumbersKept():
                 observation, paid, terminated, truncated, _ = self.environment.step(action)
             reward = float(paid.item() if isinstance(paid, np.ndarray) else paid)
             ends, cut = bool(terminated), bool(truncated)
@@ -126,7 +120,7 @@ class Guarded:
 
     def _made(self) -> gymnasium.Env[Any, Any]:
         try:
-            with handlers_kept(SIGNALS), np.errstate():
+            with all_kept():
                 environment = self._make()
         except UserError:
             raise

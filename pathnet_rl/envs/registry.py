@@ -19,7 +19,6 @@ from pathnet_rl.environment_options import (
     in_labyrinth,
 )
 from pathnet_rl.envs.atari import AtariEnvironments
-from pathnet_rl.envs.guarded import FAILURES
 from pathnet_rl.envs.gymnasium_task import GymnasiumEnvironments
 from pathnet_rl.envs.interface import Described, Environments
 from pathnet_rl.envs.isolated import IsolatedEnvironments
@@ -28,6 +27,7 @@ from pathnet_rl.envs.nearest import nearest
 from pathnet_rl.envs.stacked import StackedImages
 from pathnet_rl.envs.vizdoom import SCENARIOS, vizdoom_environment
 from pathnet_rl.errors import UserError, said
+from pathnet_rl.others_code import FAILURES, all_kept
 
 gymnasium.register_envs(ale_py)
 for level in PAPER:
@@ -76,7 +76,8 @@ def make_here(name: str, count: int, options: EnvironmentOptions) -> Environment
     module, _, name = name.rpartition(":")
     if module:
         try:
-            importlib.import_module(module)
+            with all_kept():
+                importlib.import_module(module)
         except FAILURES as error:  # Whatever its file does: a command line of its own, perhaps.
             raise UserError(
                 f"the module {module!r} of task {name} cannot be imported: {said(error)}"
