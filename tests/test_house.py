@@ -195,3 +195,11 @@ def test_what_a_package_gives_has_no_name_of_one_of_its_modules() -> None:
                 if other.startswith(f"{package}.")
             }
             assert given & modules == set(), package
+
+
+def test_nothing_depends_on_assertions() -> None:
+    """They say what is so; under `python -O` there are none."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ExceptHandler) and node.type is not None:
+                assert "AssertionError" not in ast.dump(node.type), f"{path}:{node.lineno}"

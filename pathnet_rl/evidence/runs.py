@@ -160,7 +160,7 @@ def _read_finished(folder: RunFolder, arm: Arm) -> tuple[dict[str, Any], list[Ta
         here = folder.returns.stat().st_size if folder.returns.exists() else math.inf
         if here < int(state["hub"]["returns_bytes"]):
             raise UserError("returns.csv is shorter than its checkpoint says: rows are missing")
-    except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"state.json is damaged ({error!r})") from error
     return state, results
 
