@@ -1,6 +1,7 @@
 """Where it runs: command lines, presets, and what people see."""
 
 import os
+import resource
 import signal
 import sys
 from types import FrameType
@@ -28,4 +29,13 @@ except OSError as error:
     sys.exit(
         f"error: the folder in which this command was given cannot be entered ({error.strerror}): it may"
         " have been deleted; change into another one"
+    )
+
+FEWEST_ADDRESSES = 1_200_000 * 1024
+"""Bytes that a process can have addresses of. With fewer some library waits for ever."""
+_addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
+if _addresses != resource.RLIM_INFINITY and _addresses < FEWEST_ADDRESSES:
+    sys.exit(
+        f"error: a process may have {_addresses // 1024:,} KiB of addresses here (ulimit -v), and this one"
+        f" needs {FEWEST_ADDRESSES // 1024:,}; raise that, or ask the batch system for more memory"
     )

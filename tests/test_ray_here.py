@@ -125,7 +125,12 @@ from workers import ray_here
 from pathnet_rl.errors import UserError
 if sys.argv[1] == "files":
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+elif sys.argv[1] == "loopback":
+    def create_connection(*_): raise OSError(101, "Network is unreachable")
+    ray_here.socket.create_connection = create_connection
 else:
+    if sys.argv[1] == "addresses":
+        resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
     def fails(**_): raise Exception("The current node timed out during startup.\\nMore of it.")
     ray_here.ray.init = fails
 try:
@@ -139,6 +144,11 @@ except UserError as error:
     ("what", "said"),
     [
         ("files", "a process may open 64 files here (ulimit -n), and ray's need"),
+        ("loopback", "nothing can be reached at 127.0.0.1 (Network is unreachable), where ray's"),
+        (
+            "addresses",
+            "ray does not start on this machine: The current node timed out during startup. (its",
+        ),
         (
             "init",
             "ray does not start on this machine: The current node timed out during startup. (its",
@@ -150,4 +160,5 @@ def test_a_ray_that_cannot_be_started_is_one_line(tmp_path: Path, what: str, sai
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(said)
     assert "--serial" in done.stdout
+    assert ("8.0 GiB of addresses here (ulimit -v)" in done.stdout) is (what == "addresses")
     assert done.stdout.count("\n") == 1

@@ -101,3 +101,11 @@ def test_numba_that_is_told_not_to_compile_is_one_line(tmp_path: Path) -> None:
     assert (
         run("--folder", str(tmp_path), "--engine", "torch", NUMBA_DISABLE_JIT="1").returncode == 0
     )
+
+
+def test_a_limit_on_addresses_that_libraries_wait_at_for_ever_is_one_line(tmp_path: Path) -> None:
+    process = run("--folder", str(tmp_path), shell="ulimit -v 1000000; exec {}")
+    assert process.returncode == 1
+    (line,) = process.stderr.splitlines()
+    assert line.startswith("error: a process may have 1,000,000 KiB of addresses here (ulimit -v)")
+    assert not list(tmp_path.iterdir())

@@ -13,6 +13,7 @@ import logging
 import os
 import resource
 import secrets
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from workers.signals import ENDING, deaf_to_batch_systems
 TOKEN, TOKEN_PATH, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
 FEWEST_FILES, MANY_FILES = 256, 4096
 """That a process of ray may have to open."""
+REACH_SECONDS = 5.0
 MOST_BYTES = 107
 """Of a Unix socket's path."""
 SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
@@ -44,6 +46,7 @@ def start_here(cpus: int, log_to_driver: bool) -> None:
     """
     folder = _temporary_folder()
     _have_files()
+    _reach_itself()
     _set_token()
     try:
         # Ray takes SIGTERM over, to exit at once, when it starts.
@@ -59,8 +62,8 @@ def start_here(cpus: int, log_to_driver: bool) -> None:
     except Exception as error:  # Ray's own are of any kind, Exception itself among them.
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"ray does not start on this machine: {reason} (its logs are in {folder}/session_latest/logs);"
-            " --serial runs without it"
+            f"ray does not start on this machine: {reason} (its logs are in {folder}/session_latest/logs"
+            f"{_little_room()}); --serial runs without it"
         ) from error
     _end_without_asking()
 
@@ -97,6 +100,30 @@ def _have_files() -> None:
             f"a process may open {wanted} files here (ulimit -n), and ray's need {FEWEST_FILES}; raise that,"
             " or run with --serial"
         )
+
+
+def _little_room() -> str:
+    """What may be why ray does not start: its object store alone takes a third of the memory's addresses."""
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most == resource.RLIM_INFINITY:
+        return ""
+    return f"; a process may have {most / 2**30:.1f} GiB of addresses here (ulimit -v), perhaps too few"
+
+
+def _reach_itself() -> None:
+    """Find out whether ray's processes can talk to each other; they would try for minutes.
+
+    Raises:
+        UserError: they cannot.
+    """
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), REACH_SECONDS).close()
+    except OSError as error:
+        raise UserError(
+            f"nothing can be reached at 127.0.0.1 ({error.strerror or error}), where ray's processes talk to"
+            " each other: is the loopback interface up (ip link set lo up)? --serial runs without ray"
+        ) from error
 
 
 def _set_token() -> None:
