@@ -103,12 +103,14 @@ def test_signals_of_batch_systems_to_all_processes_are_the_commands_alone(tmp_pa
     assert float(done.stdout.splitlines()[-1]) < 10.0
 
 
-def test_a_folder_whose_path_is_too_long_for_sockets_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "name", ["x" * (MOST_BYTES - len(SOCKET) - len("/ray/")), "josé", "\udcff"]
+)
+def test_a_folder_whose_path_ray_has_no_use_for_is_passed_over(
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
-    room = MOST_BYTES - len(SOCKET) - len("/ray/")
-    monkeypatch.setenv("TMPDIR", f"/{'x' * room}")
+    monkeypatch.setenv("TMPDIR", f"/{name}")
     assert _temporary_folder() == Path("/tmp/ray")
 
 

@@ -148,7 +148,7 @@ def _on_loopback() -> Iterator[None]:
 
 
 def _temporary_folder() -> Path:
-    """Where ray's sockets and logs can lie: they need a short path that can be written.
+    """Where ray's sockets and logs can lie: they need a short path of plain letters that can be written.
 
     Raises:
         UserError: there is none.
@@ -156,9 +156,12 @@ def _temporary_folder() -> Path:
     given = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR")
     tried = []
     for parent in dict.fromkeys([given or "/tmp", "/tmp", "/var/tmp", "/dev/shm"]):
-        folder = Path(parent) / "ray"
+        folder = Path(parent).absolute() / "ray"
         if len(os.fsencode(folder / SOCKET)) > MOST_BYTES:
             tried.append(f"{folder} is too long")
+            continue
+        if not str(folder).isascii():
+            tried.append(f"{folder} is not ASCII, which ray wants")
             continue
         try:
             # Ray makes the folder, so that other users can write there as well.
@@ -169,5 +172,5 @@ def _temporary_folder() -> Path:
     longest = MOST_BYTES - len(SOCKET) - len("/ray/")
     raise UserError(
         f"ray has no place for its sockets ({'; '.join(tried)}); set RAY_TMPDIR to a folder that can be"
-        f" written, of at most {longest} bytes, or run with --serial"
+        f" written, in ASCII and of at most {longest} bytes, or run with --serial"
     )
