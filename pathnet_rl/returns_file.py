@@ -19,6 +19,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.reading import MOST_TABLE_BYTES, read_bytes, read_table
 
 COLUMNS = ("task", "arm", "agent_steps", "episode_return", "length")
+HEADER = f"{','.join(COLUMNS)}\n".encode()
 
 
 class ReturnsFile:
@@ -35,6 +36,8 @@ class ReturnsFile:
                 # Of a copy by links (`cp -al`): rows of one run are not to be in the other's file.
                 write_whole(path, path.read_bytes())
             self._file = path.open("a+b", buffering=0)
+            if _not_begun(path):
+                self._file.truncate(0)
             self._digest = hashlib.sha256(path.read_bytes())
         except OSError as error:
             raise cannot_write(path, error) from error
@@ -96,6 +99,11 @@ class ReturnsFile:
         self._file.close()
 
 
+def _not_begun(path: Path) -> bool:
+    """The file ends inside its header, as a kill leaves it that comes before the first checkpoint."""
+    return path.stat().st_size < len(HEADER) and HEADER.startswith(path.read_bytes())
+
+
 def check_no_rows(path: Path, arm: str) -> None:
     """Find out that an arm without a checkpoint has no rows: it is to begin, and they would be there twice.
 
@@ -103,7 +111,9 @@ def check_no_rows(path: Path, arm: str) -> None:
         UserError: there are some.
     """
     try:
-        rows = sum(found == arm for (found,) in read_table(path, ("arm",))) if path.exists() else 0
+        if not path.exists() or _not_begun(path):
+            return
+        rows = sum(found == arm for (found,) in read_table(path, ("arm",)))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); choose another --name") from error
     if rows:

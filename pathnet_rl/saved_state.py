@@ -144,11 +144,14 @@ def check(state: dict[str, Any], config: RunConfig, arm: Arm, whole: bool) -> No
 
 
 def _check_config(saved: Any, config: RunConfig) -> None:
-    """What was learned was learned with the configuration that config.json says."""
+    """What was learned was learned with the configuration that config.json says.
+
+    A comparison adds arms to its runs; one arm does not depend on which others there are.
+    """
     if saved is None:
         return
     try:
-        changed = differences(RunConfig.model_validate(saved), config, MAY_CHANGE)
+        changed = differences(RunConfig.model_validate(saved), config, MAY_CHANGE | {"arms"})
     except UserError as error:
         raise ValueError(f"state.json: config: {error}") from error
     if changed:

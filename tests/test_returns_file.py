@@ -10,7 +10,8 @@ import pytest
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.errors import UserError
-from pathnet_rl.returns_file import ReturnsFile, check_returns
+from pathnet_rl.evidence.runs import read_runs
+from pathnet_rl.returns_file import HEADER, ReturnsFile, check_returns
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.watching import Interrupted
 from tests.support import TapeDisplay, read_rows, run_experiment, tiny_config
@@ -121,3 +122,20 @@ def test_a_run_says_how_many_rows_it_cuts_off(tmp_path: Path) -> None:
     run_experiment(config, display=display)
     assert any(note.startswith("2 rows of returns.csv came after that") for note in display.notes)
     assert read_rows(folder.returns)[: len(rows)] == rows
+
+
+@pytest.mark.parametrize("left", [0, 1, len(HEADER) - 1, len(HEADER)])
+def test_a_kill_before_the_first_checkpoint_is_gone_on_from(left: int, tmp_path: Path) -> None:
+    """Between the file and its header, or inside it; the run could never be gone on with."""
+    config = tiny_config(tmp_path, tasks=("CartPole-v1",), agent_steps=(400,))
+    folder = RunFolder(config)
+    folder.open()
+    folder.close()
+    folder.returns.write_bytes(HEADER[:left])
+    _, (left_out,) = read_runs([folder.path])
+    assert "has not begun" in left_out.reason
+    run_experiment(config)
+    whole = folder.returns.read_bytes()
+    assert whole.startswith(HEADER)
+    assert whole.count(HEADER) == 1
+    assert len(read_rows(folder.returns)) > 1

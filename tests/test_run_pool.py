@@ -75,11 +75,11 @@ def test_a_process_that_dies_again_and_again_is_an_error_of_its_member_and_the_o
             number = min if killed == 0 else max
             number(multiprocessing.active_children(), key=number_of).kill()
     why = "its process died (signal 9), perhaps for want of memory; fewer --processes may help"
-    assert said == [f"{doomed.name}: {why}; it goes on"] * (MOST_DEATHS - 1)
     errors = {outcome.member.path: outcome.error for outcome in ended}
     assert len(errors) == 3
     assert errors.pop(doomed.path) == why
     assert set(errors.values()) == {None}
+    assert said == [f"{doomed.name}: {why}; it goes on"] * (MOST_DEATHS - 1)
     assert blocks_of(doomed.config, Arm.PATHNET) == []
 
 

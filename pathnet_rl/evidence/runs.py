@@ -122,7 +122,7 @@ def _read_run(path: Path) -> tuple[list[Record], list[NotIncluded]]:
         except UserError as error:
             left_out.append(NotIncluded(f"{path}, arm {arm.value}", str(error)))
     # After what speaks of them: the run may be at work.
-    tables = read_returns(folder.returns)
+    tables = read_returns(folder.returns) if finished else {}
     records: list[Record] = []
     for arm, (state, results) in finished.items():
         mine = {task: table for (task, name), table in tables.items() if name == arm.value}
