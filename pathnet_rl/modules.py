@@ -111,10 +111,11 @@ def from_text(text: str) -> dict[str, Any]:
     kind, opened, rest = text.strip().partition("(")
     try:
         call = ast.parse(f"_({rest}" if opened else "_()", mode="eval").body
-        words = {str(word.arg): word.value for word in getattr(call, "keywords", ())}
-        if not isinstance(call, ast.Call) or call.args or "kind" in words:
+        if not isinstance(call, ast.Call) or call.args:
             raise ValueError("no call with keyword arguments")
-        settings = {word: ast.literal_eval(value) for word, value in words.items()}
+        settings = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+        if "kind" in settings:
+            raise ValueError("the kind is what is called")
     except (SyntaxError, ValueError) as error:
         raise UserError(
             f"grid.layers: {text!r} is no module; write one as conv(kernels=8, size=3, stride=1),"

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pathnet_rl import checkpoint
 from tests.bucket import wait_for
 from tests.machines import Machine, Machines, machines
-from tests.support import ROOT, read_rows
+from tests.support import ROOT, last_moment, read_rows
 from tests.test_submit import submitted
 
 PATIENCE = 280.0
@@ -85,9 +84,7 @@ def test_a_job_on_three_machines_outlives_one_of_them(three: Machines, tmp_path:
     assert f"{job}: STOPPED" in stopped.stdout, stopped
     hear(r"Stopped and saved.")
     follower.wait()
-    saved = checkpoint.load(
-        checkpoint.list_checkpoints(tmp_path / "job" / "checkpoints" / "pathnet")[-1]
-    )[1]["store"]["agent_steps"]
+    saved = last_moment(tmp_path / "job")[1]["store"]["agent_steps"]
     played = sum(int(row["length"]) for row in read_rows(tmp_path / "job" / "returns.csv"))
     # Lost are what the node had not told, and on all nodes episodes under way.
     assert 0.6 * saved < played < saved + 20_000

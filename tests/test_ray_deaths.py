@@ -10,8 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pathnet_rl import checkpoint
-from tests.support import ROOT, command
+from tests.support import ROOT, command, last_moment
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
@@ -54,8 +53,7 @@ def test_a_process_of_rays_own_dies(tmp_path: Path, dies: str, said: str) -> Non
     assert line.startswith(said)
     assert "died" in line or "the same command goes on" in line
     assert "Traceback" not in errors
-    saved = checkpoint.list_checkpoints(tmp_path / "cartpole" / "checkpoints" / "pathnet")
     if dies == "gcs_server":  # The coordinator is alive.
-        assert checkpoint.load(saved[-1])[1]["store"]["agent_steps"] > 0
+        assert last_moment(tmp_path / "cartpole")[1]["store"]["agent_steps"] > 0
     _, alive = psutil.wait_procs(everybody, timeout=60)
     assert alive == []

@@ -16,11 +16,8 @@ from pathnet_rl.config import RunConfig
 from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
 from pathnet_rl.handlers import handlers_kept
-from workers.ray_here import start_here
+from workers.ray_here import REACH_SECONDS, start_here
 from workers.signals import ENDING
-
-REACH_SECONDS = 5.0
-"""How long the head of a cluster may take to answer."""
 
 
 def connect(config: RunConfig) -> None:

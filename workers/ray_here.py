@@ -32,6 +32,7 @@ TOKEN, TOKEN_PATH, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MOD
 FEWEST_FILES, MANY_FILES = 256, 4096
 """That a process of ray may have to open."""
 REACH_SECONDS = 5.0
+"""How long whoever listens at an address may take to answer."""
 MOST_BYTES = 107
 """Of a Unix socket's path."""
 SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"

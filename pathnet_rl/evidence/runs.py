@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -157,8 +156,8 @@ def _read_finished(folder: RunFolder, arm: Arm) -> tuple[dict[str, Any], list[Ta
                 f" task {task + 1} of {len(config.tasks)}); the same command goes on with it"
             )
         # If it is gone, that is said where it is read.
-        here = folder.returns.stat().st_size if folder.returns.exists() else math.inf
-        if here < int(state["hub"]["returns_bytes"]):
+        wanted = int(state["hub"]["returns_bytes"])
+        if folder.returns.exists() and folder.returns.stat().st_size < wanted:
             raise UserError("returns.csv is shorter than its checkpoint says: rows are missing")
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"state.json is damaged ({error!r})") from error
