@@ -1,7 +1,8 @@
-"""The torch engine on a GPU; skipped where there is none."""
+"""The torch engine on a GPU, skipped where there is none, and how ray's workers share GPUs."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,15 @@ from pathnet_rl.watching import Interrupted
 from tests.support import new_store, run_experiment, tiny_config
 from tests.test_custom_modules import LAYERS, settings
 from tests.test_network import GRIDS, close, observations, some_modules
+from workers.ray_nodes import Node, room_for_workers
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 PATHWAYS, STEPS, ENVIRONMENTS = 5, 3, 2
 ALL = {**GRIDS, "modules of one's own": Grid(settings(*LAYERS), (2, 12, 9), (3,))}
 
 
+@on_a_gpu
 @pytest.mark.parametrize("name", ALL)
 def test_outputs_and_gradients_are_those_of_the_cpu(name: str, tmp_path: Path) -> None:
     grid, rng = ALL[name], np.random.default_rng(0)
@@ -53,6 +56,7 @@ def test_outputs_and_gradients_are_those_of_the_cpu(name: str, tmp_path: Path) -
         close(of_gpu, of_cpu)
 
 
+@on_a_gpu
 def test_a_run_begun_on_the_gpu_is_gone_on_with_on_the_cpu(tmp_path: Path) -> None:
     config = tiny_config(
         tmp_path,
@@ -70,3 +74,19 @@ def test_a_run_begun_on_the_gpu_is_gone_on_with_on_the_cpu(tmp_path: Path) -> No
     on_cpu = config.model_copy(update={"device": "cpu"})
     with pytest.raises(Interrupted):
         run_experiment(on_cpu, stop_requested=lambda: True)
+
+
+@pytest.mark.parametrize("gpus", range(1, 9))
+def test_all_workers_of_a_node_find_room_on_its_gpus(gpus: int) -> None:
+    for workers in range(1, 129):
+        share = Node("", "", cpus=workers, gpus=gpus).gpu_share(workers)
+        places = gpus * (10_000 // math.floor(10_000 * share + 0.5))
+        assert places >= workers
+        assert share == 1 or gpus < workers
+
+
+def test_only_nodes_with_a_gpu_have_workers_of_a_run_on_gpus() -> None:
+    nodes = [{"Resources": {"CPU": 8.0}}, {"Resources": {"CPU": 4.0, "GPU": 2.0}}, {"Resources": {}}]
+    assert [room_for_workers(node, "cpu") for node in nodes] == [(8, 0), (4, 0), (0, 0)]
+    assert [room_for_workers(node, "cuda") for node in nodes] == [(0, 0), (4, 2), (0, 0)]
+    assert Node("", "", *room_for_workers(nodes[1], "cpu")).gpu_share(4) == 0.0

@@ -17,6 +17,8 @@ from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
 from pathnet_rl.handlers import handlers_kept
 from workers.ray_here import REACH_SECONDS, start_here
+from workers.ray_nodes import room_for_workers
+from workers.ray_waits import ask_head
 from workers.signals import ENDING
 
 
@@ -34,12 +36,16 @@ def connect(config: RunConfig) -> None:
     else:
         # More workers than CPUs is the user's choice; ray is told of as many.
         start_here(max(usable_cpus(), config.workers or 0), log_to_driver=True)
-    available = int(ray.cluster_resources().get("CPU", 0))
-    if config.device == "cuda" and ray.cluster_resources().get("GPU", 0) == 0:
+    nodes = [node for node in ask_head(ray.nodes) if node["Alive"]]
+    room = [room_for_workers(node, config.device) for node in nodes]
+    on_cuda = config.device == "cuda"
+    if on_cuda and not any(gpus for _, gpus in room):
         raise UserError("the cluster has no GPU for --device cuda; use --device cpu")
+    available = sum(cpus for cpus, _ in room)
     if (config.workers or 1) > available:
         raise UserError(
-            f"{config.workers or 1} workers need as many CPUs and the cluster has {available};"
+            f"{config.workers or 1} workers need as many CPUs and"
+            f" {'the nodes that have a GPU have' if on_cuda else 'the cluster has'} {available};"
             " lower --workers or let nodes join"
         )
 

@@ -221,8 +221,8 @@ class RayCrew:
 
     def _employ(self, node: Node) -> None:
         """Greet a node's workers that are not at work; those that are new are made first."""
-        gpus = ray.cluster_resources().get("GPU", 0) if self._config.device == "cuda" else 0
-        options = {"num_cpus": 1, "num_gpus": min(1.0, gpus / self._most), "max_restarts": -1}
+        share = node.gpu_share(min(node.cpus, self._most))  # More workers may come to this node.
+        options = {"num_cpus": 1, "num_gpus": share, "max_restarts": -1}
         coordinator = f"{self._block.stem}-coordinator"
         for number in sorted(node.workers):
             if number not in self._staff:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ class Node:
     """One of the cluster.
 
     Attributes:
-        identity, address: as ray has them. cpus: all it has.
+        identity, address: as ray has them. cpus: all it has that workers may have. gpus: for `--device cuda`.
         block: where its workers find it. courier: None on the driver's node.
         ready: for workers; other nodes are once they have taken over the task's block.
         workers: their numbers.
@@ -43,6 +44,7 @@ class Node:
     identity: str
     address: str
     cpus: int
+    gpus: int = 0
     block: Path | None = None
     courier: ActorHandle[Any] | None = None
     ready: bool = False
@@ -54,6 +56,28 @@ class Node:
         count = len(self.workers)
         workers = f"{count} worker{'s' if count > 1 else ''}"
         return f"a node has come: {self.address}, with {workers}"
+
+    def gpu_share(self, workers: int) -> float:
+        """What each of so many workers asks ray for, so that all find room.
+
+        Of a GPU ray gives a worker all or a part, in ten thousandths, and never parts of two.
+        """
+        if not (self.gpus and workers):
+            return 0.0
+        return 10_000 // math.ceil(workers / self.gpus) / 10_000
+
+
+def room_for_workers(description: dict[str, Any], device: str) -> tuple[int, int]:
+    """A node's CPUs that workers may have, and its GPUs that they need; none where there is no GPU for them.
+
+    Args:
+        description: of the node, by `ray.nodes()`.
+    """
+    resources = description["Resources"]
+    cpus, gpus = (int(resources.get(name, 0)) for name in ("CPU", "GPU"))
+    if device == "cpu":
+        return cpus, 0
+    return (cpus, gpus) if gpus else (0, 0)
 
 
 def _alive() -> dict[str, dict[str, Any]]:
@@ -94,8 +118,8 @@ class Nodes:
             self._forget(node)
         for identity, described in found.items():
             if identity not in self._nodes:
-                cpus = int(described["Resources"].get("CPU", 0))
-                self._nodes[identity] = Node(identity, described["NodeManagerAddress"], cpus)
+                room = room_for_workers(described, self._config.device)
+                self._nodes[identity] = Node(identity, described["NodeManagerAddress"], *room)
         return gone
 
     def _forget(self, node: Node) -> None:
