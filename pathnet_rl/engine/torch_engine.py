@@ -13,6 +13,7 @@ E environments, B samples.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -95,6 +96,8 @@ class TorchEngine:
         self._device = torch.device(device)
         # Else a GPU multiplies with 10 bits of mantissa, and specifies nothing.
         torch.backends.cudnn.allow_tf32 = False
+        # Said, harmlessly, of the thread that computes gradients: it is the first on the GPU with a product.
+        warnings.filterwarnings("ignore", "Attempting to run cuBLAS")
         self._observations: torch.Tensor | None = None
         self._outputs = np.zeros(
             (size.pathways, size.steps + 1, size.environments, size.actions + 1), np.float32
