@@ -86,7 +86,11 @@ def test_all_workers_of_a_node_find_room_on_its_gpus(gpus: int) -> None:
 
 
 def test_only_nodes_with_a_gpu_have_workers_of_a_run_on_gpus() -> None:
-    nodes = [{"Resources": {"CPU": 8.0}}, {"Resources": {"CPU": 4.0, "GPU": 2.0}}, {"Resources": {}}]
+    nodes: list[dict[str, dict[str, float]]] = [
+        {"Resources": {"CPU": 8.0}},
+        {"Resources": {"CPU": 4.0, "GPU": 2.0}},
+        {"Resources": {}},
+    ]
     assert [room_for_workers(node, "cpu") for node in nodes] == [(8, 0), (4, 0), (0, 0)]
     assert [room_for_workers(node, "cuda") for node in nodes] == [(0, 0), (4, 2), (0, 0)]
     assert Node("", "", *room_for_workers(nodes[1], "cpu")).gpu_share(4) == 0.0
