@@ -72,7 +72,7 @@ stop: $(STAMP) ## Let a job save and stop: make stop JOB=...
 test: lint ## Lint, check types and run the tests
 	@status=0; \
 	$(BIN)/python -m pytest -m 'not alone' --numprocesses auto --dist worksteal $(ARGS) || status=$$?; \
-	$(BIN)/python -m pytest -m alone $(ARGS) || status=$$?; \
+	$(BIN)/python -m pytest -m alone --numprocesses 2 --dist loadgroup $(ARGS) || status=$$?; \
 	exit $$status
 
 test-faults: $(STAMP) ## Kill parts of runs at random moments (ARGS='--kills 100 --seed 1' is the long form)

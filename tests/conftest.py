@@ -42,17 +42,22 @@ ALONE = frozenset(
 """Files whose tests start ray and take all CPUs, or look at what all processes left behind."""
 CLUSTERS = frozenset(("ray_cluster", "cluster"))
 """Fixtures that do so too."""
+BESIDE = frozenset(
+    f"test_{name}.py" for name in ("submit", "bench", "bench_nodes", "vizdoom_engines")
+)
+"""Of these files, those that run one after another beside the others, which wait more than they compute."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make test ARGS=--ray-defaults`: what is switched off for speed elsewhere is on.
 
-    `--long`, which `make test-faults` gives: tests that take a minute or more.
+    `--long`, which `make test-faults` gives: tests that take a minute or more. `--quick`: none that are slow.
     """
     parser.addoption(
         "--ray-defaults", action="store_true", help="run ray with a token and a dashboard"
     )
     parser.addoption("--long", action="store_true", help="run tests that take a minute or more too")
+    parser.addoption("--quick", action="store_true", help="leave out tests of ten seconds or more")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -62,8 +67,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(
                 pytest.mark.skip(reason="takes a minute or more; make test-faults runs it")
             )
+        if item.get_closest_marker("slow") and config.getoption("quick"):
+            item.add_marker(pytest.mark.skip(reason="takes ten seconds or more"))
         if item.path.name in ALONE or CLUSTERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.alone)
+            group = "beside" if item.path.name in BESIDE else "ray"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

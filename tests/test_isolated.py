@@ -207,11 +207,12 @@ def test_a_run_whose_environments_die_again_and_again_is_saved(
 ) -> None:
     crash(monkeypatch, "never")
     config = tiny_config(
-        tmp_path, tasks=(CRASHING,), agent_steps=(6000,), isolate=True, report_seconds=0.05
+        tmp_path, tasks=(CRASHING,), agent_steps=(1000,), isolate=True, report_seconds=0.05
     )
     with pytest.raises(Interrupted):
         run_experiment(config, stop_requested=lambda: True)
     crash(monkeypatch, "exit 5 after 3")
+    monkeypatch.setattr(isolated, "MOST_LOST_IN_A_ROW", 1)
     with pytest.raises(UserError, match="exit status 5"):
         run_experiment(config)
     crash(monkeypatch, "never")

@@ -124,8 +124,14 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, command: tuple[str, ...]) 
     assert errors == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("command", ["replay", "report"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        ("replay", signal.SIGINT),
+        ("replay", signal.SIGHUP),
+        ("report", signal.SIGTERM),
+    ],
+)
 def test_commands_that_have_nothing_to_save_end_with_a_line(
     tmp_path: Path, command: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

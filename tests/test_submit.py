@@ -117,16 +117,6 @@ def test_a_job_is_stopped_with_everything_saved_and_the_same_command_goes_on(
     assert re.fullmatch(r"cartpole-\d{8}-\d{6}", job)
     folder = RunFolder(RunConfig(name="cartpole", folder=str(tmp_path)))
     wait_for(lambda: folder.returns.exists() and folder.returns.stat().st_size > 2000, PATIENCE)
-    follower = subprocess.Popen(
-        [sys.executable, "-m", "launch.jobs", "follow", job],
-        cwd=ROOT, env={**os.environ, **cluster}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert follower.stdout is not None
-    follower.stdout.readline()
-    follower.send_signal(signal.SIGINT)
-    output, errors = follower.communicate(timeout=PATIENCE)
-    assert "No longer looking; the job goes on." in output
-    assert (follower.returncode, errors) == (130, "")
     done = run("launch.jobs", "stop", job, **cluster)
     assert f"{job}: STOPPED" in done.stdout, done
     assert f"{job}  STOPPED" in run("launch.jobs", "list", **cluster).stdout
@@ -140,6 +130,16 @@ def test_a_job_is_stopped_with_everything_saved_and_the_same_command_goes_on(
     )  # Without a checkpoint in between: it saved when it was told to stop.
 
     job = submitted(run(*command, **there))
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "launch.jobs", "follow", job],
+        cwd=ROOT, env={**os.environ, **cluster}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert follower.stdout is not None
+    follower.stdout.readline()
+    follower.send_signal(signal.SIGINT)
+    output, errors = follower.communicate(timeout=PATIENCE)
+    assert "No longer looking; the job goes on." in output
+    assert (follower.returncode, errors) == (130, "")
     followed = run("launch.jobs", "follow", job, **cluster)
     assert followed.returncode == 0, followed
     assert f"going on from {stopped_at:,} agent steps" in followed.stdout

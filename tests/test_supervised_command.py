@@ -6,13 +6,14 @@ import csv
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -176,21 +177,32 @@ def learned(file: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in line.items() if name != "run"} for line in lines]
 
 
-def begun(digits: Path, tmp_path: Path) -> tuple[tuple[str, ...], Path]:
-    """A small experiment that is done: its command, and the file of its results."""
-    given = (
-        "mnist", "--data", str(digits), "--folder", str(tmp_path), "--seeds", "2", "--arms",
-        "independent", "--sequences", "0-1>1-2", *SMALL,
-    )  # fmt: skip
-    assert supervised(*given).returncode == 0
+Begun: TypeAlias = tuple[tuple[str, ...], Path]
+BEGUN = ("--seeds", "2", "--arms", "independent", "--sequences", "0-1>1-2", *SMALL)
+
+
+@pytest.fixture(scope="module")
+def done(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small experiment that is done."""
+    folder = tmp_path_factory.mktemp("done")
+    ended = supervised("mnist", "--data", str(digits), "--folder", str(folder), *BEGUN)
+    assert ended.returncode == 0, ended.stderr
+    return folder / "mnist"
+
+
+@pytest.fixture
+def begun(digits: Path, done: Path, tmp_path: Path) -> Begun:
+    """A copy of it: its command, and the file of its results."""
+    shutil.copytree(done, tmp_path / "mnist")
+    given = ("mnist", "--data", str(digits), "--folder", str(tmp_path), *BEGUN)
     return given, tmp_path / "mnist" / "results" / "0-1_to_1-2" / "independent.jsonl"
 
 
 @pytest.mark.slow
 def test_plain_torch_runs_the_command_and_compiled_loops_go_on_with_it(
-    digits: Path, tmp_path: Path
+    begun: Begun, tmp_path: Path
 ) -> None:
-    given, file = begun(digits, tmp_path)
+    given, file = begun
     compiled = learned(file)
     torch = (*given, "--name", "torch", "--engine", "torch")
     assert supervised(*torch).returncode == 0
@@ -233,9 +245,9 @@ def lose_config(file: Path) -> None:
     ],
 )
 def test_a_damaged_folder_is_one_line_and_stays_as_it_is(
-    harm: Callable[[Path], None], answer: str, digits: Path, tmp_path: Path
+    harm: Callable[[Path], None], answer: str, begun: Begun
 ) -> None:
-    given, file = begun(digits, tmp_path)
+    given, file = begun
     harm(file)
     before = file.read_bytes()
     found = supervised(*given)
@@ -247,9 +259,9 @@ def test_a_damaged_folder_is_one_line_and_stays_as_it_is(
 
 
 def test_a_report_shows_arms_that_are_there_and_were_not_named(
-    digits: Path, tmp_path: Path
+    begun: Begun, tmp_path: Path
 ) -> None:
-    given, _ = begun(digits, tmp_path)
+    given, _ = begun
     with_more = [argument if argument != "independent" else "from-scratch" for argument in given]
     assert supervised(*with_more).returncode == 0
     assert [r["arm"] for r in rows(tmp_path / "mnist")] == ["from-scratch"] * 2 + [
@@ -257,8 +269,8 @@ def test_a_report_shows_arms_that_are_there_and_were_not_named(
     ] * 2
 
 
-def test_a_folder_in_use_is_refused(digits: Path, tmp_path: Path) -> None:
-    given, _ = begun(digits, tmp_path)
+def test_a_folder_in_use_is_refused(begun: Begun, tmp_path: Path) -> None:
+    given, _ = begun
     with (tmp_path / "mnist" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = supervised(*given, "--seeds", "3")
