@@ -57,16 +57,8 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_an_experiment_is_reported_and_gone_on_with(digits: Path, tmp_path: Path) -> None:
-    given = (
-        "mnist",
-        "--data",
-        str(digits),
-        "--folder",
-        str(tmp_path),
-        "--sequences",
-        "0-1>1-2",
-        *SMALL,
-    )
+    here = ("mnist", "--data", str(digits), "--folder", str(tmp_path))
+    given = (*here, "--sequences", "0-1>1-2", *SMALL)
     first = supervised(*given, "--seeds", "2")
     assert first.returncode == 0, first.stderr
     folder = tmp_path / "mnist"
