@@ -175,8 +175,7 @@ def test_a_killed_command_goes_on_and_ctrl_c_saves_all(tmp_path: Path) -> None:
         "--checkpoint-seconds", "1000", "--pairs", ONE_TASK,
     ]  # fmt: skip
     command = [
-        # A shell's background jobs, such as these tests may be, ignore interrupts and hand that down.
-        "env", "--default-signal=INT", sys.executable, "-m", "launch.compare", *arguments,
+        sys.executable, "-m", "launch.compare", *arguments,
     ]  # fmt: skip
     folders = [tmp_path / "killed" / "CartPole" / "default" / f"seed-{seed}" for seed in (0, 1)]
 

@@ -81,8 +81,7 @@ def test_ctrl_c_on_a_cluster_saves_what_its_nodes_learn(tmp_path: Path) -> None:
         "--arms", "independent", "--agent-steps", "100000000", "--checkpoint-seconds", "1000",
     ]  # fmt: skip
     command = [
-        # A shell's background jobs, such as these tests may be, ignore interrupts and hand that down.
-        "env", "--default-signal=INT", sys.executable, "-m", "launch.compare", *arguments,
+        sys.executable, "-m", "launch.compare", *arguments,
     ]  # fmt: skip
     folder = tmp_path / "cluster" / "CartPole_to_CartPole" / "default"
     cluster = Cluster(

@@ -83,8 +83,6 @@ def test_an_interruption_on_a_cluster_keeps_finished_seeds(tmp_path: Path) -> No
     evolution = SUPERVISED_PRESETS["mnist"][1].evolution.model_copy(update={"population": 4})
     given = small_experiment(digits, generations=30).model_copy(update={"evolution": evolution})
     command = [
-        # A shell's background jobs, such as these tests may be, ignore interrupts and hand that down.
-        "env", "--default-signal=INT",
         sys.executable, "-m", "launch.supervised", "mnist", "--data", str(digits),
         "--folder", str(tmp_path), "--seeds", "4000", "--together", "1", "--arms", "pathnet",
         "--sequences", SEQUENCE, "--grid.units", "4", "--evolution.population", "4",

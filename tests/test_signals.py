@@ -35,8 +35,7 @@ TRAIN = (
 
 def start(*command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        # A shell's background jobs, such as these tests may be, ignore interrupts and hand that down.
-        ["env", "--default-signal=INT", sys.executable, "-m", *command],
+        [sys.executable, "-m", *command],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 

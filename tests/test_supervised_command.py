@@ -275,8 +275,6 @@ def test_an_interruption_ends_at_once_and_keeps_finished_seeds(
     digits: Path, tmp_path: Path
 ) -> None:
     command = [
-        # A shell's background jobs, such as these tests may be, ignore interrupts and hand that down.
-        "env", "--default-signal=INT",
         sys.executable, "-m", "launch.supervised", "mnist", "--data", str(digits), "--folder",
         str(tmp_path), "--seeds", "400", "--together", "1", "--arms", "pathnet", "--sequences",
         "0-1>1-2", "--learning.generations", "30", "--learning.threshold", "1.0",
