@@ -174,9 +174,7 @@ def test_a_killed_command_goes_on_and_ctrl_c_saves_all(tmp_path: Path) -> None:
         "--arms", "independent", "--agent-steps", "100000000", "--engine", "torch",
         "--checkpoint-seconds", "1000", "--pairs", ONE_TASK,
     ]  # fmt: skip
-    command = [
-        sys.executable, "-m", "launch.compare", *arguments,
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "launch.compare", *arguments]
     folders = [tmp_path / "killed" / "CartPole" / "default" / f"seed-{seed}" for seed in (0, 1)]
 
     def steps() -> list[int]:

@@ -80,9 +80,7 @@ def test_ctrl_c_on_a_cluster_saves_what_its_nodes_learn(tmp_path: Path) -> None:
         "cartpole", "--folder", str(tmp_path), "--name", "cluster", "--seeds", "3", "--engine", "torch",
         "--arms", "independent", "--agent-steps", "100000000", "--checkpoint-seconds", "1000",
     ]  # fmt: skip
-    command = [
-        sys.executable, "-m", "launch.compare", *arguments,
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "launch.compare", *arguments]
     folder = tmp_path / "cluster" / "CartPole_to_CartPole" / "default"
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}

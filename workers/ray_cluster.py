@@ -17,8 +17,7 @@ from pathnet_rl.cpus import usable_cpus
 from pathnet_rl.errors import UserError
 from pathnet_rl.handlers import handlers_kept
 from workers.ray_here import REACH_SECONDS, start_here
-from workers.ray_nodes import room_for_workers
-from workers.ray_waits import ask_head
+from workers.ray_nodes import alive, room_for_workers
 from workers.signals import ENDING
 
 
@@ -36,8 +35,7 @@ def connect(config: RunConfig) -> None:
     else:
         # More workers than CPUs is the user's choice; ray is told of as many.
         start_here(max(usable_cpus(), config.workers or 0), log_to_driver=True)
-    nodes = [node for node in ask_head(ray.nodes) if node["Alive"]]
-    room = [room_for_workers(node, config.device) for node in nodes]
+    room = [room_for_workers(node, config.device) for node in alive().values()]
     on_cuda = config.device == "cuda"
     if on_cuda and not any(gpus for _, gpus in room):
         raise UserError("the cluster has no GPU for --device cuda; use --device cpu")

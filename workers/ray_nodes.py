@@ -80,7 +80,7 @@ def room_for_workers(description: dict[str, Any], device: str) -> tuple[int, int
     return (cpus, gpus) if gpus else (0, 0)
 
 
-def _alive() -> dict[str, dict[str, Any]]:
+def alive() -> dict[str, dict[str, Any]]:
     """Ray's descriptions of the nodes that are there, by identity."""
     return {node["NodeID"]: node for node in ask_head(ray.nodes) if node["Alive"]}
 
@@ -112,7 +112,7 @@ class Nodes:
 
     def look(self) -> list[Node]:
         """See which nodes are there now; those that have left since the last look."""
-        found = _alive()
+        found = alive()
         gone = [node for node in self if node.identity not in found]
         for node in gone:
             self._forget(node)
@@ -169,7 +169,7 @@ class Nodes:
         except RayTaskError:
             raise
         except ActorDiedError as error:
-            if node.identity in _alive():
+            if node.identity in alive():
                 reason = str(error).strip().splitlines()[-1].strip()
                 raise UserError(f"the courier on {node.address} is dead: {reason}") from error
             return None  # The next look finds the node gone.
