@@ -22,7 +22,6 @@ from pathnet_rl.grid import build_grid
 from pathnet_rl.remote import at_hand
 from pathnet_rl.replay import greedy_returns
 from pathnet_rl.run_folder import RunFolder
-from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import TaskResult
 
 MOST_EPISODES = 1000
@@ -71,6 +70,8 @@ def replay(options: Options, console: Console) -> None:
     if options.task not in results:
         finished = ", ".join(str(task) for task in results) or "none"
         raise UserError(f"task {options.task} is not finished in that arm; finished: {finished}")
+    from pathnet_rl.store import GridStore  # Slow to import, so late.
+
     finished_task = results[options.task].finished
     grid = build_grid(config)
     with tempfile.TemporaryDirectory() as scratch:

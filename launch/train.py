@@ -14,7 +14,6 @@ if not __package__:
     # Executed by its path, as `ray submit` does: its own folder is no place to import from.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -54,7 +53,6 @@ def train(config: RunConfig, console: Console, given: Collection[str] = ()) -> N
     here = config.serial or not os.environ.get("RAY_ADDRESS")
     if here:
         engine.check_device(config)
-    torch.set_num_threads(1)  # As the workers: sums in another order would be other numbers.
     described = describe_tasks(config)
     grid = build_grid(config, described)
     engine.check_fit(config, grid)
@@ -114,6 +112,9 @@ class _CrewMaker:
         self._connected = False
 
     def __call__(self, arm: Arm) -> Crew:
+        import torch  # Slow to import, so late.
+
+        torch.set_num_threads(1)  # As the workers: sums in another order would be other numbers.
         if self._config.serial:
             from workers.serial import SerialCrew
 

@@ -20,9 +20,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
-
 from pathnet_rl.errors import UserError
 from pathnet_rl.reading import NotReadable
 from pathnet_rl.saved import (
@@ -33,6 +30,7 @@ from pathnet_rl.saved import (
     UNFINISHED,
     Check,
     Checkpoint,
+    Numbers,
     beside_a_run,
     find,
     read,
@@ -80,7 +78,7 @@ def cannot_write(path: Path, error: OSError) -> UserError:
 def save(
     parent: Path,
     name: str,
-    tensors: dict[str, torch.Tensor],
+    tensors: Numbers,
     state: dict[str, Any],
     keep: int,
     run: str | None = None,
@@ -92,6 +90,8 @@ def save(
     Raises:
         UserError: it cannot be written; earlier checkpoints are as they were.
     """
+    import safetensors.torch  # Slow to import, so late.
+
     before = _of(parent, run)
     final, unfinished = _free(parent, name)
     try:
@@ -200,7 +200,7 @@ def _of(parent: Path, run: str | None) -> list[Checkpoint]:
 
 def newest(
     parent: Path, run: str | None, makes_sense: Check = dict
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+) -> tuple[Numbers, dict[str, Any]] | None:
     """What a run saved last of what can be read, or None if it has saved nothing.
 
     The run may be at work.
@@ -216,7 +216,7 @@ def newest(
 
 def _newest(
     parent: Path, run: str | None, makes_sense: Check
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+) -> tuple[Numbers, dict[str, Any]] | None:
     found, damaged = find(parent)
     of_run: list[UserError] = []
     for one in reversed([one for one in found if one.run == run]):
@@ -254,7 +254,7 @@ def not_believed(parent: Path, run: str | None, makes_sense: Check = dict) -> li
     return [*lines, *(f"left alone: {error}" for error in damaged)]
 
 
-def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def load(path: Path) -> tuple[Numbers, dict[str, Any]]:
     """What `save` was given.
 
     Raises:

@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import torch
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.genotype import ActiveModules, Genotype
 from pathnet_rl.grid import Grid
 from pathnet_rl.lineages import Copies, Heir, Solved
-from pathnet_rl.pathway_weights import PathwayWeights
-from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import (
     Assignment,
     Exchanges,
@@ -25,6 +21,12 @@ from pathnet_rl.telemetry import (
     Report,
     Telemetry,
 )
+
+if TYPE_CHECKING:
+    import torch
+
+    from pathnet_rl.pathway_weights import PathwayWeights
+    from pathnet_rl.store import GridStore
 
 
 class Store(Protocol):

@@ -17,17 +17,20 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from pathnet_rl import envs
 from pathnet_rl.config import GridConfig, RunConfig
 from pathnet_rl.envs import Described
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules
-from pathnet_rl.module_layer import ModuleLayer, place_layer
+from pathnet_rl.module_layer import ModuleLayer, Shape, place_affine
+from pathnet_rl.modules import CustomModule, Module
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Grid:
             shape = self.observation_shape
         for depth, module in enumerate(self.config.layers):
             try:
-                layer = place_layer(module, start, self.config.modules, shape)
+                layer = _place(module, start, self.config.modules, shape)
             except UserError as error:
                 raise UserError(
                     f"layer {depth} of the grid (observations are {self.observation_shape}): {error}"
@@ -192,6 +195,16 @@ class Grid:
     def all_modules(self) -> ActiveModules:
         """Every module of every layer."""
         return (tuple(range(self.modules)),) * self.depth
+
+
+def _place(module: Module, start: int, modules: int, shape: Shape) -> ModuleLayer:
+    if isinstance(module, CustomModule):
+        from pathnet_rl.custom_layer import (
+            place_custom,  # Only those need torch before a run begins.
+        )
+
+        return place_custom(module, start, modules, shape)
+    return place_affine(module, start, modules, shape)
 
 
 def describe_tasks(config: RunConfig) -> dict[str, Described]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-from pathnet_rl.store import GridStore
+if TYPE_CHECKING:
+    from pathnet_rl.store import GridStore
 
 
 class Timer:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class PathwayWeights:
     def scale_to_norm(self, limit: float) -> float:
         """Scale gradients in place so that their global norm is at most `limit`; the norm before."""
         tensors = (*self.layers, self.head)
-        norm = math.sqrt(sum(float(torch.dot(t.view(-1), t.view(-1))) for t in tensors))
+        norm = math.sqrt(sum(float(t.view(-1).dot(t.view(-1))) for t in tensors))
         if norm > limit:
             for tensor in tensors:
                 tensor.mul_(limit / norm)

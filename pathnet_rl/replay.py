@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +14,10 @@ from pathnet_rl.genotype import union
 from pathnet_rl.rollout import gumbel_noise
 from pathnet_rl.run_folder import environment_log
 from pathnet_rl.seeds import environment_seed
-from pathnet_rl.store import GridStore
 from pathnet_rl.telemetry import FinishedTask, GreedyReturns
+
+if TYPE_CHECKING:
+    from pathnet_rl.store import GridStore
 
 
 def greedy_returns(

@@ -17,7 +17,6 @@ from pathnet_rl.envs.registry import short_name
 from pathnet_rl.errors import UserError
 from pathnet_rl.first_episodes import unwatched
 from pathnet_rl.metrics import area_under_curve, learning_curve, mean_of_last, relative_area
-from pathnet_rl.pictures import draw_curves
 from pathnet_rl.random_policy import RandomPolicy
 from pathnet_rl.reading import read_table, whole_number
 from pathnet_rl.run_folder import RunFolder
@@ -127,6 +126,8 @@ def write_report(
     config: RunConfig, folder: RunFolder, summaries: Sequence[TaskSummary]
 ) -> list[Path]:
     """Write summary.json and one picture of learning curves a task; the files written."""
+    from pathnet_rl.pictures import draw_curves  # Slow to import, so late.
+
     files = [folder.summary]
     for task, name in enumerate(config.tasks):
         curves = {

@@ -19,8 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Self, TypeVar
 
-import torch
-
 from pathnet_rl import checkpoint, saved_state
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import MAY_CHANGE, RunConfig
@@ -30,6 +28,7 @@ from pathnet_rl.links import check_links
 from pathnet_rl.mirror import Mirror, Say
 from pathnet_rl.places import check_outlives_job, in_job, is_url, path_of
 from pathnet_rl.provenance import provenance, read_starts
+from pathnet_rl.saved import Numbers
 from pathnet_rl.settings import Settings, differences
 
 Kind = TypeVar("Kind", bound=Settings)
@@ -242,9 +241,7 @@ class RunFolder(Folder[RunConfig]):
         """Where an arm's checkpoints lie."""
         return self.path / "checkpoints" / arm.value
 
-    def save(
-        self, arm: Arm, name: str, tensors: dict[str, torch.Tensor], state: dict[str, Any]
-    ) -> Path:
+    def save(self, arm: Arm, name: str, tensors: Numbers, state: dict[str, Any]) -> Path:
         """Save an arm's checkpoint.
 
         Raises:
@@ -257,7 +254,7 @@ class RunFolder(Folder[RunConfig]):
         self.upload()
         return saved
 
-    def latest(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    def latest(self, arm: Arm) -> tuple[Numbers, dict[str, Any]] | None:
         """An arm's newest checkpoint that can be read, or None before the first.
 
         Raises:
@@ -275,7 +272,7 @@ class RunFolder(Folder[RunConfig]):
         """What finds out whether a checkpoint's state is one of an arm."""
         return partial(saved_state.check, config=self.config, arm=arm, whole=whole)
 
-    def saved(self, arm: Arm) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    def saved(self, arm: Arm) -> tuple[Numbers, dict[str, Any]]:
         """An arm's newest checkpoint.
 
         Raises:

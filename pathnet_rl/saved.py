@@ -7,14 +7,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-import safetensors.torch
-import torch
 from safetensors import SafetensorError
 
 from pathnet_rl.errors import UserError
 from pathnet_rl.reading import NotReadable, parse_json, read_bytes, read_json
+
+if TYPE_CHECKING:
+    import torch
 
 UNFINISHED = ".unfinished"
 """Ends the name of what is being written."""
@@ -29,6 +30,8 @@ LOOKS = 100
 """After so many looks at a folder that changed during each, what the last one found is said."""
 Check = Callable[[dict[str, Any]], object]
 """Raises ValueError, which says what is wrong with a state."""
+Numbers: TypeAlias = "dict[str, torch.Tensor]"
+"""What a checkpoint holds beside its state, by name."""
 Found = TypeVar("Found")
 
 
@@ -66,12 +69,14 @@ class Checkpoint:
         except ValueError as error:
             raise _damaged(self.path, error) from error
 
-    def numbers(self) -> dict[str, torch.Tensor]:
+    def numbers(self) -> Numbers:
         """What was saved beside the state.
 
         Raises:
             UserError: it cannot be read, or is not what was saved.
         """
+        import safetensors.torch  # Slow to import, so late.
+
         try:
             content = read_bytes(self.path / BLOCK, MOST_BLOCK_BYTES)
             if self.digest not in (None, hashlib.sha256(content).hexdigest()):

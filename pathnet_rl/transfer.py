@@ -10,8 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import torch
-
 from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.config import RunConfig
 from pathnet_rl.crew import Crew, Display, Progress
@@ -23,6 +21,7 @@ from pathnet_rl.lineages import Heir, Solved, plan_heirs
 from pathnet_rl.pace import Rate, Timer
 from pathnet_rl.returns_file import check_no_rows, check_returns
 from pathnet_rl.run_folder import RunFolder
+from pathnet_rl.saved import Numbers
 from pathnet_rl.telemetry import Report, TaskResult
 from pathnet_rl.watching import Interrupted, Watch
 
@@ -106,7 +105,7 @@ class ArmRun:
     def _result_of(self, task: int) -> TaskResult:
         return next(result for result in self._results if result.finished.task == task)
 
-    def _restore(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> int:
+    def _restore(self, tensors: Numbers, state: dict[str, Any]) -> int:
         """Become what a checkpoint says; the task it was in."""
         self._crew.server.load_state(tensors, state["store"])
         store = self._crew.store

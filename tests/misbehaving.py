@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
-import torch
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
@@ -151,17 +150,20 @@ class ChangesTorch(Behaving):
     """As those do that play against a network of their own."""
 
     def __init__(self) -> None:
+        import torch  # Slow to import, and the processes of the other environments have no use for it.
+
         super().__init__()
+        self._torch = torch
         torch.set_default_dtype(torch.float64)
         torch.set_default_device("meta")
 
     def reset(self, **arguments: Any) -> tuple[Array, dict[str, Any]]:
-        torch.set_grad_enabled(False)
+        self._torch.set_grad_enabled(False)
         return super().reset(**arguments)
 
     def step(self, action: np.int64) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        torch.set_grad_enabled(False)
-        torch.set_default_dtype(torch.float64)
+        self._torch.set_grad_enabled(False)
+        self._torch.set_default_dtype(self._torch.float64)
         np.seterr(all="raise")
         return super().step(action)
 

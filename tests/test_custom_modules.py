@@ -12,10 +12,10 @@ from torch.func import functional_call
 
 from pathnet_rl.arms import Arm
 from pathnet_rl.config import EvolutionConfig, GridConfig, LearningConfig, RunConfig
+from pathnet_rl.custom_layer import CustomLayer
 from pathnet_rl.errors import UserError
 from pathnet_rl.genotype import ActiveModules, no_modules
 from pathnet_rl.grid import Grid, build_grid
-from pathnet_rl.module_layer import CustomLayer
 from pathnet_rl.modules import ConvModule, CustomModule, LinearModule, as_text
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.store import GridStore

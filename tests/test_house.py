@@ -24,9 +24,10 @@ NAMES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path i
 MOST_LINES = 300
 
 NOUNS = (
-    "a3c", "arms", "block", "checkpoint", "config", "crew", "errors", "genotype", "grid", "hyperparameters",
-    "intervals", "metrics", "module_layer", "modules", "optimizer", "pathway_weights", "pictures", "report",
-    "run_folder", "provenance", "scores", "seeds", "settings", "store", "telemetry", "tournament",
+    "a3c", "arms", "block", "checkpoint", "config", "crew", "custom_layer", "errors", "genotype", "grid",
+    "hyperparameters", "intervals", "metrics", "module_layer", "modules", "optimizer", "pathway_weights",
+    "pictures", "report", "run_folder", "provenance", "scores", "seeds", "settings", "store", "telemetry",
+    "tournament",
 )  # fmt: skip
 """Files of `pathnet_rl/` that do not stand on the engine."""
 
@@ -107,6 +108,15 @@ def test_the_torch_engine_needs_no_numba() -> None:
         "sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+def test_commands_answer_without_waiting_for_what_only_learning_needs() -> None:
+    commands = ("compare", "jobs", "replay", "submit", "supervised", "train")
+    script = (
+        f"import sys, {', '.join(f'launch.{command}' for command in commands)}\n"
+        "print({'torch', 'numba', 'matplotlib', 'tensorboard'} & sys.modules.keys())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True) == "set()\n"
 
 
 def test_only_one_file_uses_the_private_parts_of_numba() -> None:

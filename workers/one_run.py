@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from pathnet_rl import engine
 from pathnet_rl.comparison.experiment import Member, MemberFolder
 from pathnet_rl.comparison.progress import ProgressFile, read_progress
@@ -18,7 +16,6 @@ from pathnet_rl.report import summarise, write_report
 from pathnet_rl.run_folder import RunFolder
 from pathnet_rl.transfer import run
 from pathnet_rl.watching import Interrupted, Watch
-from workers.serial import SerialCrew
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,10 @@ def learn(
 def _learn(
     member: Member, instructions: Instructions, stop_requested: Callable[[], bool]
 ) -> Outcome:
+    import torch  # Slow to import, so late.
+
+    from workers.serial import SerialCrew
+
     config = member.config
     torch.set_num_threads(1)
     grid = build_grid(config)

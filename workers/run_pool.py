@@ -85,7 +85,9 @@ def learn_here(
 
 def _start_fork_server() -> None:
     """Start what members are forked from: it has loaded the libraries, for which each would take seconds."""
-    forkserver.set_forkserver_preload(["workers.one_run", "torch.utils.tensorboard"])
+    forkserver.set_forkserver_preload(
+        ["workers.one_run", "workers.serial", "torch.utils.tensorboard", "pathnet_rl.pictures"]
+    )
     with handlers_kept(ENDING), _room_for_sockets():
         leave_to_parent()
         forkserver.ensure_running()

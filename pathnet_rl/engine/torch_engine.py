@@ -22,10 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch.func import functional_call
 
+from pathnet_rl.custom_layer import CustomLayer
 from pathnet_rl.engine.frames import standardise
 from pathnet_rl.engine.interface import EngineSize
 from pathnet_rl.grid import Grid
-from pathnet_rl.module_layer import AffineLayer, CustomLayer, ModuleLayer
+from pathnet_rl.module_layer import AffineLayer, ModuleLayer
 from pathnet_rl.pathway_weights import PathwayWeights
 
 Floats = NDArray[np.float32]

@@ -10,7 +10,6 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.supervised.experiment import Experiment, make_task
 from pathnet_rl.supervised.experiment_folder import ExperimentFolder
 from pathnet_rl.supervised.records import SeedResult
-from pathnet_rl.supervised.serial_pathnet import run_seed
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,8 @@ def do(experiment: Experiment, job: Job) -> Done:
     Raises:
         UserError: its data are not here, or do not hold what it needs.
     """
+    from pathnet_rl.supervised.serial_pathnet import run_seed  # Slow to import, so late.
+
     tasks = [make_task(experiment, name) for name in job.sequence.split(">")]
     began = time.process_time()
     records = [run_seed(job.arm, tasks, seed, experiment) for seed in job.seeds]

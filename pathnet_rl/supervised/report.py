@@ -11,7 +11,6 @@ import numpy as np
 
 from pathnet_rl.checkpoint import cannot_write, write_json
 from pathnet_rl.events import make_writer, sign, written_by
-from pathnet_rl.supervised.figure import draw
 from pathnet_rl.supervised.records import SeedResult
 from pathnet_rl.supervised.summary import ArmSummary, final_accuracy, padded_curves
 
@@ -36,6 +35,8 @@ def write_report(
         UserError: they cannot be written.
     """
     files = [folder / name for name in ("generations.csv", "summary.json", "results.png")]
+    from pathnet_rl.supervised.figure import draw  # Slow to import, so late.
+
     try:
         write_csv(files[0], results)
         write_json(files[1], {"arms": [asdict(summary) for summary in summaries]})

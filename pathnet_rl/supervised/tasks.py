@@ -8,13 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from pathnet_rl.errors import UserError
 from pathnet_rl.supervised.datasets import ImageSet
 from pathnet_rl.supervised.image_files import Bytes
+
+if TYPE_CHECKING:
+    import torch
 
 PAIR = re.compile(r"^(\d)-(\d)$")
 SETS_OF_TASK = {
@@ -91,14 +95,12 @@ def binary_mnist(
             raise UserError(f"{mnist.source} has no images of the digit {digit}")
     chosen = np.isin(mnist.labels, pair)
     images = salt_and_pepper(mnist.images[chosen], noise, rng)
-    labels = (mnist.labels[chosen] == pair[1]).astype(np.int64)
-    return Task(f"{pair[0]}-{pair[1]}", _rows(images), torch.from_numpy(labels), 2)
+    return _task(f"{pair[0]}-{pair[1]}", images, mnist.labels[chosen] == pair[1], 2)
 
 
 def all_classes(name: str, images: ImageSet) -> Task:
     """Tell all ten classes of a set apart."""
-    labels = torch.from_numpy(images.labels.astype(np.int64))
-    return Task(name, _rows(images.images), labels, 10)
+    return _task(name, images.images, images.labels, 10)
 
 
 def mnist_on_cifar(mnist: ImageSet, cifar: ImageSet, rng: np.random.Generator) -> Task:
@@ -106,9 +108,11 @@ def mnist_on_cifar(mnist: ImageSet, cifar: ImageSet, rng: np.random.Generator) -
     patches = cifar.images[rng.integers(0, len(cifar.images), len(mnist.images))].astype(np.int16)
     digits = np.pad(mnist.images, ((0, 0), (2, 2), (2, 2)))[..., None].astype(np.int16)
     blended = np.abs(patches - digits).astype(np.uint8)
-    labels = torch.from_numpy(mnist.labels.astype(np.int64))
-    return Task("mnist-on-cifar", _rows(blended), labels, 10)
+    return _task("mnist-on-cifar", blended, mnist.labels, 10)
 
 
-def _rows(images: Bytes) -> torch.Tensor:
-    return torch.from_numpy(images.reshape(len(images), -1)).float() / 255.0
+def _task(name: str, images: Bytes, labels: NDArray[Any], classes: int) -> Task:
+    import torch  # Slow to import, so late.
+
+    rows = torch.from_numpy(images.reshape(len(images), -1)).float() / 255.0
+    return Task(name, rows, torch.from_numpy(labels.astype(np.int64)), classes)
