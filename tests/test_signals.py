@@ -162,7 +162,7 @@ def test_commands_that_have_nothing_to_save_end_with_a_line(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("cpu_seconds", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("cpu_seconds", [0.1, 0.2, 0.35])
 def test_it_is_a_line_while_libraries_are_loaded_too(
     tmp_path: Path, cpu_seconds: float, number: int
 ) -> None:
