@@ -48,8 +48,7 @@ ALONE = frozenset(
 CLUSTERS = frozenset(("ray_cluster", "cluster"))
 """Fixtures that do so too."""
 BESIDE = frozenset(
-    f"test_{name}.py"
-    for name in ("bench", "bench_nodes", "nodes", "submit", "vizdoom_engines")
+    f"test_{name}.py" for name in ("bench", "bench_nodes", "nodes", "submit", "vizdoom_engines")
 )
 """Of these files, those that run one after another beside the others, which wait more than they compute."""
 
