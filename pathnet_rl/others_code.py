@@ -21,13 +21,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 def all_kept() -> Iterator[None]:
     """Have what is shared as it was once this is over: signals, numpy's errors, what torch computes with."""
     torch = sys.modules.get("torch")
-    device = None if torch is None else torch.get_default_device()
+    before = None if torch is None else torch.get_default_device()
     try:
         with handlers_kept(SIGNALS), NumbersKept():
             yield
     finally:
-        if torch is not None and torch.get_default_device() != device:
-            torch.set_default_device(None if device == torch.device("cpu") else device)
+        torch = sys.modules.get("torch")  # Theirs may be the first import of it.
+        if torch is not None:
+            first = torch.device("cpu")
+            device = before or first
+            if torch.get_default_device() != device:
+                torch.set_default_device(None if device == first else device)
 
 
 class NumbersKept:
@@ -37,21 +41,23 @@ class NumbersKept:
     told not to remember gradients of, or to compute in float64, is not what others' modules take.
     """
 
-    __slots__ = ("_errors", "_gradients", "_torch", "_type")
+    __slots__ = ("_before", "_errors")
 
     def __enter__(self) -> None:
         self._errors = np.errstate()
         self._errors.__enter__()
-        # Where nobody has imported it yet, nobody can have changed it.
-        self._torch = torch = sys.modules.get("torch")
-        if torch is not None:
-            self._gradients, self._type = torch.is_grad_enabled(), torch.get_default_dtype()
+        torch = sys.modules.get("torch")
+        self._before = (
+            None if torch is None else (torch.is_grad_enabled(), torch.get_default_dtype())
+        )
 
     def __exit__(self, *raised: object) -> None:
-        torch = self._torch
+        torch = sys.modules.get("torch")
         if torch is not None:
-            if torch.is_grad_enabled() is not self._gradients:
-                torch.set_grad_enabled(self._gradients)
-            if torch.get_default_dtype() is not self._type:
-                torch.set_default_dtype(self._type)
+            # Whoever is the first to import it finds what is true of it then.
+            gradients, kind = self._before or (True, torch.float32)
+            if torch.is_grad_enabled() is not gradients:
+                torch.set_grad_enabled(gradients)
+            if torch.get_default_dtype() is not kind:
+                torch.set_default_dtype(kind)
         self._errors.__exit__(None, None, None)

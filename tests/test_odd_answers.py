@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import logging
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from pathnet_rl.errors import UserError
 from pathnet_rl.run_folder import RunFolder
 from tests import misbehaving
 from tests.misbehaving import ShowsAnother
-from tests.support import TapeDisplay, last_moment, run_experiment, tiny_config
+from tests.support import ROOT, TapeDisplay, last_moment, run_experiment, tiny_config
 from tests.test_envs import check, play
 from tests.test_misbehaving import task
 
@@ -102,6 +104,16 @@ def test_a_run_computes_the_same_whatever_its_environments_tell_torch_and_numpy(
     assert torch.get_default_dtype() == torch.float32
     assert torch.get_default_device() == torch.device("cpu")
     assert np.geterr() == before
+
+
+def test_torch_is_as_it_comes_if_an_environment_is_the_first_to_import_it() -> None:
+    script = (
+        "import sys; from pathnet_rl import envs; assert 'torch' not in sys.modules\n"
+        f"envs.describe({task('ChangesTorch')!r}); torch = sys.modules['torch']\n"
+        "print(torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device())"
+    )
+    found = subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True)
+    assert found == "True torch.float32 cpu\n"
 
 
 def sleepers() -> list[psutil.Process]:
