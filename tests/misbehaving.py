@@ -102,6 +102,13 @@ class ShowsInfinity(Behaving):
         return np.array([np.inf if self._steps == 4 else 0.0, 0.0], np.float32)
 
 
+class ShowsMuch(Behaving):
+    """As one that counts nanoseconds since 1970."""
+
+    def _seen(self) -> Array:
+        return super()._seen() + np.float32(1.8e18)
+
+
 class TellsAnything(Behaving):
     """Its info has another shape in each step."""
 
@@ -255,7 +262,7 @@ class Images(Behaving):
 
 for way in (
     Behaving, RaisesOnce, RaisesAlways, CannotBegin, CannotBeginAgain, PaysNothingKnown, ShowsInfinity,
-    EndlessIfAsked, TellsAnything, CannotBeMade, OldInterface, Exits, ExitsWhenMade, AnswersOddly,
+    EndlessIfAsked, ShowsMuch, TellsAnything, CannotBeMade, OldInterface, Exits, ExitsWhenMade, AnswersOddly,
     ShowsAnother, PaysTooMuch, ChangesFolder, TakesSignals, ChangesTorch,
     LeavesProcesses,
 ):  # fmt: skip

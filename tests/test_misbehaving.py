@@ -81,6 +81,16 @@ def test_what_cannot_be_learned_from_is_named_as_the_environments(
     environments.close()
 
 
+def test_numbers_that_no_rate_could_learn_from_are_named_where_learning_fails(
+    tmp_path: Path,
+) -> None:
+    config = tiny_config(tmp_path, tasks=(task("ShowsMuch"),), agent_steps=(20_000,))
+    with pytest.raises(
+        UserError, match=r"diverged.*observations, which reach 1\.8e\+18, to about 1, or"
+    ):
+        run_experiment(config)
+
+
 def test_a_constructor_that_raises_is_answered_in_one_line() -> None:
     with pytest.raises(UserError, match=r"CannotBeMade-v0 cannot be made: KeyError: 'licence'"):
         envs.make(task("CannotBeMade"), 1)

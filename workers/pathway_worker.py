@@ -272,16 +272,8 @@ class PathwayWorker:
         self._telemetry.refused += 1
         self._refused_in_a_row += 1
         if self._refused_in_a_row > MOST_REFUSED_IN_A_ROW:
-            raise UserError(self._diverged(pathway))
-
-    def _diverged(self, pathway: Pathway) -> str:
-        evolved = "learning_rate" in self._config.evolution.hyperparameters
-        return (
-            f"learning diverged: {self._refused_in_a_row} gradients in a row, the last of pathway"
-            f" {pathway.index}, are not finite; lower"
-            f" --learning.learning-rate{' or --evolution.hyperparameter-range' if evolved else ''},"
-            " under another --name"
-        )
+            evolved = "learning_rate" in self._config.evolution.hyperparameters
+            raise UserError(pathway.diverged(self._refused_in_a_row, evolved))
 
     def tell(self) -> None:
         """Tell the hub what was seen since the last time, once the server has what was pushed.
