@@ -14,6 +14,7 @@ from pathnet_rl.arms import Arm
 from pathnet_rl.genotype import ActiveModules, Genotype
 from pathnet_rl.grid import Grid
 from pathnet_rl.lineages import Copies, Heir, Solved
+from pathnet_rl.saved import Numbers
 from pathnet_rl.telemetry import (
     Assignment,
     Exchanges,
@@ -23,8 +24,6 @@ from pathnet_rl.telemetry import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
     from pathnet_rl.pathway_weights import PathwayWeights
     from pathnet_rl.store import GridStore
 
@@ -71,8 +70,8 @@ class Server(Protocol):
         self, task: int, path: ActiveModules, copies: Sequence[Copies] = ()
     ) -> None: ...
     def duplicate(self, copies: Copies) -> None: ...
-    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]: ...
-    def load_state(self, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None: ...
+    def state(self) -> tuple[Numbers, dict[str, Any]]: ...
+    def load_state(self, tensors: Numbers, header: dict[str, Any]) -> None: ...
 
 
 class Coordinator(Protocol):

@@ -199,9 +199,7 @@ class Grid:
 
 def _place(module: Module, start: int, modules: int, shape: Shape) -> ModuleLayer:
     if isinstance(module, CustomModule):
-        from pathnet_rl.custom_layer import (
-            place_custom,  # Only those need torch before a run begins.
-        )
+        from pathnet_rl.custom_layer import place_custom  # Slow to import, so late.
 
         return place_custom(module, start, modules, shape)
     return place_affine(module, start, modules, shape)

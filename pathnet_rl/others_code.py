@@ -28,10 +28,10 @@ def all_kept() -> Iterator[None]:
     finally:
         torch = sys.modules.get("torch")  # Theirs may be the first import of it.
         if torch is not None:
-            first = torch.device("cpu")
-            device = before or first
+            cpu = torch.device("cpu")
+            device = before or cpu
             if torch.get_default_device() != device:
-                torch.set_default_device(None if device == first else device)
+                torch.set_default_device(None if device == cpu else device)
 
 
 class NumbersKept:

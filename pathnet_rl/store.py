@@ -31,6 +31,7 @@ from pathnet_rl.grid import Grid
 from pathnet_rl.lineages import Copies
 from pathnet_rl.optimizer import RMSPropStep, annealed, shared_rmsprop
 from pathnet_rl.pathway_weights import PathwayWeights
+from pathnet_rl.saved import Numbers
 
 Floats = NDArray[np.float32]
 
@@ -241,7 +242,7 @@ class GridStore(Block):
                     squares[target] = squares[source] if with_squares else 0.0
                     self._pushes[first + target, SERVER_SLOT] += 1
 
-    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    def state(self) -> tuple[Numbers, dict[str, Any]]:
         """Copies of both blocks, and the header as JSON values."""
         header = {
             "layout_version": LAYOUT_VERSION,
@@ -256,7 +257,7 @@ class GridStore(Block):
             tensors = {"parameters": self.parameters.clone(), "squares": self.squares.clone()}
         return tensors, header
 
-    def load_state(self, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    def load_state(self, tensors: Numbers, header: dict[str, Any]) -> None:
         """Become what `state` returned.
 
         Raises:

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pathnet_rl.arms import SWITCHES, Arm
 from pathnet_rl.block_files import remove_leftovers
 from pathnet_rl.config import RunConfig
@@ -19,6 +17,7 @@ from pathnet_rl.exchange import Changes, News, WholeBlock, exchange, whole_block
 from pathnet_rl.genotype import ActiveModules, difference
 from pathnet_rl.grid import Grid
 from pathnet_rl.lineages import Copies
+from pathnet_rl.saved import Numbers
 from pathnet_rl.seeds import Owner, generator
 from pathnet_rl.store import GridStore
 
@@ -84,10 +83,10 @@ class ParameterServer:
             self._store.duplicate(pairs, self._config.evolution.heirs_keep_squares)
         self._store.begin_task(task, self._config.steps_of(task))
 
-    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    def state(self) -> tuple[Numbers, dict[str, Any]]:
         """As `GridStore.state`."""
         return self._store.state()
 
-    def load_state(self, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    def load_state(self, tensors: Numbers, header: dict[str, Any]) -> None:
         """As `GridStore.load_state`."""
         self._store.load_state(tensors, header)
