@@ -6,16 +6,23 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from launch.bench import contender
 from launch.bench.contender import Contender
 from launch.bench.rows import A2C, ROWS, Row
 from launch.bench.scaling import families
+from pathnet_rl.arms import Arm
+from pathnet_rl.events import make_writer
 from pathnet_rl.grid import build_grid
+from pathnet_rl.run_folder import RunFolder
 from tests.support import ROOT
+from workers.metrics_hub import PHASES
 
 
 @pytest.mark.alone
@@ -97,3 +104,39 @@ def test_a_row_that_ends_is_said_and_not_measured(tmp_path: Path, end: str, answ
     np.array([7], dtype=np.int64).tofile(counter)
     with pytest.raises(SystemExit, match=answer):
         Contender(Row("serial", "pong"), [process], counter, 0.0).check()
+
+
+@pytest.fixture
+def late_row(tmp_path: Path) -> Iterator[Contender]:
+    """A row that is at work, and in whose events there is nothing yet."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    row = Row("serial", "pong", checkout=str(tmp_path))
+    RunFolder(row.config(process.pid)).events(Arm.PATHNET, 0).mkdir(parents=True)
+    yield Contender(row, [process], tmp_path / "counter", 0.0)
+    process.kill()
+    process.wait()
+
+
+def test_the_first_report_of_a_slow_machine_is_waited_for(late_row: Contender) -> None:
+    folder = RunFolder(late_row.row.config(late_row.processes[0].pid)).events(Arm.PATHNET, 0)
+    writer = make_writer(folder, 0)
+
+    def report() -> None:
+        for step, milliseconds in enumerate((9.0, 1.0, 3.0)):  # Of the first, nothing is taken.
+            for phase in PHASES:
+                writer.add_scalar(f"speed/{phase}_milliseconds", milliseconds, step)
+        writer.close()
+
+    late = threading.Timer(0.6, report)
+    late.start()
+    late_row.read_phases()
+    late.join()
+    assert late_row.phases == dict.fromkeys(PHASES, 2.0)
+
+
+def test_a_row_that_reports_nothing_is_said(
+    late_row: Contender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contender, "REPORT_SECONDS", 0.3)
+    with pytest.raises(SystemExit, match="the row serial-64-before reported nothing"):
+        late_row.read_phases()

@@ -29,6 +29,8 @@ from workers.metrics_hub import PHASES
 WAKING_SECONDS = 1.0
 SILENT_SHARE = 0.4
 """A turn of a row that writes no reports, in turns of one that does."""
+REPORT_SECONDS = 120.0
+"""How long a row at work may take to its first report."""
 
 
 @dataclass
@@ -159,13 +161,26 @@ class Contender:
         )
 
     def read_phases(self) -> None:
-        """CPU milliseconds of an agent step by phase, from a crew's own TensorBoard events."""
+        """CPU milliseconds of an agent step by phase, from a crew's own TensorBoard events.
+
+        On a slow machine its turns may have been too short for a first report: it goes on until there is one.
+        """
         config = self.row.config(self.processes[0].pid)
         events = EventAccumulator(str(RunFolder(config).events(Arm.PATHNET, 0)))
-        events.Reload()
-        for phase in PHASES:
+        tags = {phase: f"speed/{phase}_milliseconds" for phase in PHASES}
+        deadline = time.monotonic() + REPORT_SECONDS
+        self.signal_all(signal.SIGCONT)
+        while not set(tags.values()) <= set(events.Reload().Tags()["scalars"]):
+            self.check()
+            if time.monotonic() > deadline:
+                sys.exit(
+                    f"error: the row {self.row.label} reported nothing in {REPORT_SECONDS:.0f} s"
+                )
+            time.sleep(0.2)
+        self.signal_all(signal.SIGSTOP)
+        for phase, tag in tags.items():
             # The first interval is the one in which emulators are made.
-            points = [point.value for point in events.Scalars(f"speed/{phase}_milliseconds")]
+            points = [point.value for point in events.Scalars(tag)]
             self.phases[phase] = statistics.median(points[1:] or points)
 
     def milliseconds(self) -> dict[str, float]:
