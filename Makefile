@@ -131,15 +131,15 @@ $(BIN)/python:
 	  { echo "error: $(PYTHON) is older than 3.11; pass a newer one: make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# Not compiled: Python does that with what it imports, and most of these libraries is never imported.
+# pip compiles all of it: where PYTHONDONTWRITEBYTECODE is set, every start would else compile torch anew.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 $(VIZDOOM): $(STAMP)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[vizdoom]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[vizdoom]'
 	@touch $@
 
 $(AUDIT): $(STAMP)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[audit]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[audit]'
 	@touch $@

@@ -136,7 +136,7 @@ def test_a_cache_that_cannot_be_read_is_a_miss(
 def test_a_file_that_imports_relatively_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "kernels.py", "from .deep import parts\n")
     with pytest.raises(ValueError, match="imports relatively"):
-        list(compiler.imported_files(tmp_path / "kernels.py", "made_up"))
+        compiler.imported_files(tmp_path / "kernels.py", "made_up")
 
 
 def test_a_layers_loops_stand_on_every_file_that_they_are_made_of() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import re
 import subprocess
@@ -117,6 +118,18 @@ def test_commands_answer_without_waiting_for_what_only_learning_needs() -> None:
         "print({'torch', 'numba', 'matplotlib', 'tensorboard'} & sys.modules.keys())"
     )
     assert subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True) == "set()\n"
+
+
+@pytest.mark.parametrize("library", ["torch", "ray", "numba", "matplotlib", "tensorboard"])
+def test_libraries_are_installed_with_their_bytecode(library: str) -> None:
+    """Where Python is told to write none, as in many containers, each start would compile torch anew: 5 s."""
+    spec = importlib.util.find_spec(library)
+    assert spec is not None
+    assert spec.origin is not None
+    compiled = Path(importlib.util.cache_from_source(spec.origin))
+    assert compiled.exists(), (
+        f"{compiled} is missing; install without --no-compile, as make setup does"
+    )
 
 
 def test_only_one_file_uses_the_private_parts_of_numba() -> None:

@@ -97,12 +97,14 @@ class _Cache(numba.core.caching.FunctionCache):
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
 
-def imported_files(path: Path, package: str) -> Iterator[Path]:
+@functools.cache
+def imported_files(path: Path, package: str) -> frozenset[Path]:
     """The files of one top-level package that a file's imports name; its packages' own `__init__` too.
 
     Raises:
         ValueError: the file imports relatively, which is not followed.
     """
+    found: set[Path] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -116,7 +118,8 @@ def imported_files(path: Path, package: str) -> Iterator[Path]:
         else:
             continue
         for name in names:
-            yield from _files_of(name, package)
+            found.update(_files_of(name, package))
+    return frozenset(found)
 
 
 def _files_of(name: str, package: str) -> Iterator[Path]:
