@@ -131,9 +131,11 @@ $(BIN)/python:
 	  { echo "error: $(PYTHON) is older than 3.11; pass a newer one: make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# pip compiles all of it: where PYTHONDONTWRITEBYTECODE is set, every start would else compile torch anew.
+# Compiled at once, since many containers set PYTHONDONTWRITEBYTECODE, and every start would compile torch anew;
+# not by pip, which uses one CPU and takes the libraries' tests too. Files for another Python than this may fail.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/|/testing/' $(VENV)/lib || true
 	@touch $@
 
 $(VIZDOOM): $(STAMP)

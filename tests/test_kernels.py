@@ -199,7 +199,7 @@ def test_functions_compiled_for_different_constants_share_no_cache_file() -> Non
     assert len({function.py_func.__qualname__ for function in functions}) == len(functions)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX2 is x86's")
 def test_the_network_is_right_on_a_processor_without_avx512() -> None:
     flags = [

