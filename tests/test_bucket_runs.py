@@ -149,9 +149,7 @@ def test_other_commands_read_from_there(story: Story, bucket: Bucket, tmp_path: 
     ("through", "system"), [("boto3", "S3FileSystem"), ("fsspec", "FSSpecFileSystem")]
 )
 def test_tensorboard_shows_it_and_what_is_added(through: str, system: str, bucket: Bucket) -> None:
-    config = tiny_config(
-        Path(), name=f"shown-{through}", report_seconds=0.05, agent_steps=(8_000,)
-    )
+    config = tiny_config(Path(), name=f"shown-{through}", report_seconds=0.05, agent_steps=(8_000,))
     config = config.model_copy(update={"folder": bucket.url})
     run = f"{config.name}/tensorboard/pathnet/1-CartPole"
     calls = itertools.count()
