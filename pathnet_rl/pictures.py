@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,8 +12,27 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from pathnet_rl.arms import Arm
 from pathnet_rl.duplication import Copied
 from pathnet_rl.genotype import ActiveModules, Genotype
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
+"""Told apart by colour-blind readers too (Okabe and Ito)."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an arm is drawn, the same in all pictures."""
+
+    colour: str
+    style: str
+    dot: str
+
+    @classmethod
+    def of(cls, arm: str) -> Look:
+        """There are more arms than colours: those after the last colour have dashed lines, and crosses."""
+        lap, place = divmod(list(Arm).index(Arm(arm)), len(COLOURS))
+        return cls(COLOURS[place], *(("-", "."), ("--", "x"))[lap])
 
 
 def usage(genotypes: Sequence[Genotype], depth: int, modules: int) -> NDArray[np.float64]:
@@ -88,13 +108,14 @@ def pixels(figure: Figure) -> NDArray[np.uint8]:
 
 
 def draw_curves(curves: Mapping[str, NDArray[np.float64]], budget: int, title: str) -> Figure:
-    """Learning curves of several arms on one task; each an array over equal stretches of the task."""
+    """Learning curves of arms, by name, on one task; each an array over equal stretches of the task."""
     figure = Figure(figsize=(6.4, 3.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for name, curve in curves.items():
         steps = (np.arange(len(curve)) + 0.5) * budget / len(curve)
-        axes.plot(steps, curve, label=name)
+        look = Look.of(name)
+        axes.plot(steps, curve, label=name, color=look.colour, linestyle=look.style)
     axes.set_xlabel("agent steps of the task")
     axes.set_ylabel("mean return")
     axes.set_title(title, fontsize=10)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from pathnet_rl.arms import Arm
 from pathnet_rl.duplication import Copied
 from pathnet_rl.genotype import Genotype
-from pathnet_rl.pictures import draw_curves, draw_grid, pixels, usage
+from pathnet_rl.pictures import COLOURS, Look, draw_curves, draw_grid, pixels, usage
 
 POPULATION = [
     Genotype.from_array([[0, 0], [1, 2]]),
@@ -58,3 +59,17 @@ def test_curves_are_drawn_over_the_agent_steps_of_the_task() -> None:
         [1.0, 2.0],
         [0.5, 1.5],
     ]
+
+
+def test_no_two_arms_look_the_same() -> None:
+    looks = [Look.of(arm) for arm in Arm]
+    assert len({(look.colour, look.style) for look in looks}) == len(looks)
+    assert len({(look.colour, look.dot) for look in looks}) == len(looks)
+
+
+def test_an_arm_looks_the_same_whoever_is_beside_it() -> None:
+    for others in ((), ("pathnet", "independent")):
+        curves = {name: np.zeros(2) for name in (*others, "fine-tune", "pathnet-paper")}
+        *_, one, other = draw_curves(curves, 1000, "title").axes[0].lines
+        assert (one.get_color(), one.get_linestyle()) == (COLOURS[2], "-")
+        assert (other.get_color(), other.get_linestyle()) == (COLOURS[2], "--")

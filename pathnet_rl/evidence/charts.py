@@ -10,17 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pathnet_rl.arms import Arm
 from pathnet_rl.evidence.measures import CONTROL, ArmMeasures
 from pathnet_rl.evidence.summary import Matrix
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
-"""Told apart by colour-blind readers too (Okabe and Ito); an arm has the same in all pictures."""
-
-
-def colour(arm: Arm) -> str:
-    """The colour of an arm."""
-    return COLOURS[list(Arm).index(arm) % len(COLOURS)]
+from pathnet_rl.pictures import Look
 
 
 def draw_learning_curves(measures: Sequence[ArmMeasures]) -> Figure:
@@ -86,13 +78,14 @@ def _draw_curves(axes: Axes, measures: Sequence[ArmMeasures]) -> None:
     for m in measures:
         curves = np.array([seed.curve for seed in m.seeds])
         steps = (np.arange(curves.shape[1]) + 0.5) * budget / curves.shape[1]
+        look = Look.of(m.arm)
         axes.plot(
-            steps, curves.mean(0), color=colour(m.arm), linewidth=1.6,
+            steps, curves.mean(0), color=look.colour, linestyle=look.style, linewidth=1.6,
             label=f"{m.arm.value} (n = {len(curves)})",
         )  # fmt: skip
         if len(curves) > 1:
             axes.fill_between(
-                steps, curves.min(0), curves.max(0), color=colour(m.arm), alpha=0.15, linewidth=0
+                steps, curves.min(0), curves.max(0), color=look.colour, alpha=0.15, linewidth=0
             )
     if first.random is not None:
         axes.axhline(first.random, color="0.4", linewidth=1.0, linestyle=":", label="random policy")

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pathnet_rl.pictures import Look
 from pathnet_rl.supervised.records import SeedResult
 from pathnet_rl.supervised.summary import measured, padded_curves
 
@@ -54,7 +55,11 @@ def _draw_histogram(
     for arm, results in by_arm.items():
         censored = 0 if by_accuracy else sum(r.censored for r in results)
         label = f"{arm} ({censored} of {len(results)} censored)" if censored else arm
-        axes.hist(values[arm], bins=list(edges), histtype="step", linewidth=1.6, label=label)
+        look = Look.of(arm)
+        axes.hist(
+            values[arm], bins=list(edges), histtype="step", linewidth=1.6, label=label,
+            color=look.colour, linestyle=look.style,
+        )  # fmt: skip
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(name)
@@ -66,9 +71,13 @@ def _draw_curves(axes: Axes, by_arm: dict[str, list[SeedResult]], longest: int) 
     marker = "." if longest == 1 else ""
     for arm, results in by_arm.items():
         curves = padded_curves(results, longest)
-        (line,) = axes.plot(steps, curves.mean(0), linewidth=1.2, marker=marker, label=arm)
+        look = Look.of(arm)
+        axes.plot(
+            steps, curves.mean(0), linewidth=1.2, marker=marker, label=arm,
+            color=look.colour, linestyle=look.style,
+        )  # fmt: skip
         low, high = np.quantile(curves, (0.1, 0.9), axis=0)
-        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        axes.fill_between(steps, low, high, color=look.colour, alpha=0.15, linewidth=0)
     axes.set_xlabel("generations")
     axes.set_ylabel("training accuracy, mean of the seeds")
 
@@ -81,13 +90,16 @@ def _draw_overlap(
             cut = [r for r in results if r.censored and not by_accuracy]
             done = [r for r in results if r.censored <= by_accuracy]
             values = [measured(r, by_accuracy) for r in done]
-            (drawn,) = axes.plot([r.overlap for r in done], values, ".", alpha=0.5, label=arm)
+            look = Look.of(arm)
+            axes.plot(
+                [r.overlap for r in done], values, look.dot, color=look.colour, alpha=0.5, label=arm
+            )
             if cut:  # At the limit, and upward: they would have taken longer.
                 axes.plot(
                     [r.overlap for r in cut],
                     [measured(r, by_accuracy) for r in cut],
                     "^",
-                    color=drawn.get_color(),
+                    color=look.colour,
                     fillstyle="none",
                     label=f"{arm}, censored",
                 )
