@@ -13,16 +13,21 @@ import torch
 
 from pathnet_rl import block_files
 from pathnet_rl.arms import Arm
+from pathnet_rl.block import SLOTS
 from pathnet_rl.errors import UserError
-from pathnet_rl.exchange import exchange
+from pathnet_rl.exchange import exchange, whole_block
 from pathnet_rl.genotype import ActiveModules, no_modules
+from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.store import GridStore
 from tests.support import new_store, random_gradients, tiny_config
-from tests.test_exchange import FORGETFUL, PATHS, Nodes, steps_made
+from tests.test_exchange import FORGETFUL, PATHS, Nodes
 from tests.test_store import CONSTANT, GRID, OTHER, PATH, full_store, mask_of, push
 
 PUSHES = 200
 ALONG = PATHS[0]
+STEP = 2.0**-8
+EXACT = FORGETFUL.model_copy(update={"learning_rate": 2 * STEP, "rmsprop_epsilon": 3.0})
+"""A gradient of 1 is a step of 2 STEP / sqrt(1 + 3) = STEP, and sums of 2^24 steps are exact."""
 
 
 def _push_often(path: Path, modules: ActiveModules, worker: int) -> None:
@@ -62,8 +67,9 @@ def test_processes_share_the_block_and_pushes_on_disjoint_paths_lose_nothing(
 
 def test_processes_on_two_nodes_lose_nothing_while_blocks_are_kept_in_step(tmp_path: Path) -> None:
     """Four processes push one gradient through one path, where every push is the same step."""
-    nodes = Nodes(tmp_path, 1, FORGETFUL)
-    before = nodes.server.parameters.clone()
+    nodes = Nodes(tmp_path, 1, EXACT)
+    nodes.server.parameters.zero_()
+    nodes.nodes[0].load(whole_block(nodes.server, SLOTS - 2), SLOTS - 2)
     context = multiprocessing.get_context("spawn")
     pushers = [
         context.Process(target=_push_equally, args=(store.path, worker))
@@ -84,17 +90,26 @@ def test_processes_on_two_nodes_lose_nothing_while_blocks_are_kept_in_step(tmp_p
         pusher.join()
         assert pusher.exitcode == 0
     nodes.agree()
-    found, pushes = steps_made(before, nodes.server, 3), nodes.server.updates
-    rounding = max(0.3, 1e-4 * pushes)  # It grows with what has been added up.
-    assert torch.allclose(found, torch.full_like(found, pushes), atol=rounding, rtol=0.0), (
-        "a step was lost or doubled"
-    )
+    pushes = nodes.server.updates
+    wanted = torch.zeros(GRID.size)
+    for layer, modules, rows in zip(GRID.layers, ALONG, signs().layers, strict=True):
+        layer.rows(wanted)[list(modules)] = -STEP * pushes * rows
+    GRID.heads[0].numbers(wanted).copy_(-STEP * pushes * signs().head)
+    assert torch.equal(nodes.server.parameters, wanted), "a step was lost or doubled"
     assert pushes >= PUSHES
 
 
+def signs() -> PathwayWeights:
+    """A gradient of 1 and -1."""
+    drawn = random_gradients(GRID, ALONG, 0, np.random.default_rng(3))
+    return PathwayWeights(
+        tuple(layer.sign() for layer in drawn.layers), drawn.head.sign(), drawn.trainable
+    )
+
+
 def _push_equally(path: Path, worker: int) -> None:
-    store = GridStore.open(path, GRID, FORGETFUL)
-    gradients = random_gradients(GRID, ALONG, 0, np.random.default_rng(3))
+    store = GridStore.open(path, GRID, EXACT)
+    gradients = signs()
     while not store.stopped:
         store.push(0, ALONG, gradients, agent_steps=40, worker=worker)
 
