@@ -103,6 +103,8 @@ def _draw_overlap(
                     fillstyle="none",
                     label=f"{arm}, censored",
                 )
+    if not axes.lines:
+        axes.text(0.5, 0.5, "none in any seed", ha="center", transform=axes.transAxes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("frozen modules in the best pathway")
     axes.set_ylabel(name)
