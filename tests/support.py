@@ -140,6 +140,15 @@ def random_gradients(
     )
 
 
+def in_block(grid: Grid, learned: ActiveModules, gradients: PathwayWeights) -> torch.Tensor:
+    """Gradients of these modules and of the first head where they lie in a block, [size]; zeros elsewhere."""
+    block = torch.zeros(grid.size)
+    for layer, modules, rows in zip(grid.layers, learned, gradients.layers, strict=True):
+        layer.rows(block)[list(modules)] = rows
+    grid.heads[0].numbers(block).copy_(gradients.head)
+    return block
+
+
 def command(*arguments: str) -> list[str]:
     """The real command line of `launch.train`."""
     return [sys.executable, "-m", "launch.train", *arguments]

@@ -143,11 +143,5 @@ def test_a_layers_loops_stand_on_every_file_that_they_are_made_of() -> None:
     folder = ROOT / "pathnet_rl" / "engine" / "compiled"
     names = ("registers.py", "tiles.py", "frame_vectors.py", "blanks.py", "pair_gradient.py")
     wanted = {folder / name for name in names}
-    seen: set[Path] = set()
-    waiting = [folder / "layer_loops.py"]
-    while waiting:
-        file = waiting.pop()
-        if file not in seen:
-            seen.add(file)
-            waiting += compiler.imported_files(file, "pathnet_rl")
+    seen = compiler.stands_on(folder / "layer_loops.py", "pathnet_rl")
     assert wanted | {ROOT / "pathnet_rl" / "engine" / "compiler.py"} <= seen

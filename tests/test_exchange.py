@@ -14,7 +14,8 @@ from pathnet_rl.exchange import Changes, exchange, whole_block
 from pathnet_rl.genotype import ActiveModules
 from pathnet_rl.replica import Replica
 from pathnet_rl.store import GridStore, StaleTaskError
-from tests.support import new_store, random_gradients, small_grid
+from tests.support import in_block, new_store, random_gradients, small_grid
+from tests.test_store import mask_of
 
 GRID = small_grid()
 LEARNING = LearningConfig(learning_rate=0.05)
@@ -114,13 +115,8 @@ def in_turn(store: GridStore, pushes: int, seed: int) -> tuple[torch.Tensor, tor
     gradients = random_gradients(GRID, PATHS[0], 0, np.random.default_rng(seed))
     wanted = store.squares.double().clone()
     alpha = LEARNING.rmsprop_decay
-    square = torch.zeros(GRID.size, dtype=torch.float64)
-    pushed = torch.zeros(GRID.size, dtype=torch.bool)
-    for layer, modules, rows in zip(GRID.layers, PATHS[0], gradients.layers, strict=True):
-        layer.rows(square)[list(modules)] = rows.double() ** 2
-        layer.rows(pushed)[list(modules)] = True
-    GRID.heads[0].numbers(square).copy_(gradients.head.double() ** 2)
-    GRID.heads[0].numbers(pushed).fill_(True)
+    square = in_block(GRID, PATHS[0], gradients).double() ** 2
+    pushed = mask_of(PATHS[0], 0)
     share = alpha**pushes
     wanted[pushed] = share * wanted[pushed] + (1 - share) * square[pushed]
     return wanted, pushed
@@ -150,10 +146,7 @@ FORGETFUL = LearningConfig(learning_rate=0.01, anneal=False, rmsprop_decay=0.0)
 def steps_made(before: torch.Tensor, store: GridStore, gradient_seed: int) -> torch.Tensor:
     """How many pushes of the gradient lie between, at each number that it moves."""
     gradients = random_gradients(GRID, PATHS[0], 0, np.random.default_rng(gradient_seed))
-    step = torch.zeros(GRID.size)
-    for layer, modules, rows in zip(GRID.layers, PATHS[0], gradients.layers, strict=True):
-        layer.rows(step)[list(modules)] = rows
-    GRID.heads[0].numbers(step).copy_(gradients.head)
+    step = in_block(GRID, PATHS[0], gradients)
     step = FORGETFUL.learning_rate * step / torch.sqrt(step**2 + FORGETFUL.rmsprop_epsilon)
     large = step.abs() > 1e-3
     return (before - store.parameters)[large] / step[large]

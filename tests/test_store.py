@@ -16,7 +16,7 @@ from pathnet_rl.genotype import ActiveModules, difference, no_modules
 from pathnet_rl.optimizer import shared_rmsprop
 from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.store import GridStore, StaleTaskError
-from tests.support import new_store, random_gradients, small_grid
+from tests.support import in_block, new_store, random_gradients, small_grid
 
 GRID = small_grid()
 CONSTANT = LearningConfig(learning_rate=0.01, anneal=False)
@@ -101,12 +101,8 @@ def test_a_push_changes_not_one_number_outside_its_path_and_head(store: GridStor
 def test_a_push_is_one_step_of_rmsprop(store: GridStore) -> None:
     parameters, squares = both_blocks(store)
     gradients = push(store)
-    everything = torch.zeros(GRID.size)
-    for layer, modules, rows in zip(GRID.layers, PATH, gradients.layers, strict=True):
-        layer.rows(everything)[list(modules)] = rows
-    GRID.heads[0].numbers(everything).copy_(gradients.head)
     blocks = parameters.numpy()[None], squares.numpy()[None]
-    only, gradient = np.zeros(1, np.int64), everything.numpy()[None]
+    only, gradient = np.zeros(1, np.int64), in_block(GRID, PATH, gradients).numpy()[None]
     shared_rmsprop(*blocks, only, gradient, 0.01, 0.99, 0.1)
     inside = mask_of(PATH, 0)
     assert torch.equal(store.parameters[inside], parameters[inside])

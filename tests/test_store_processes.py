@@ -19,7 +19,7 @@ from pathnet_rl.exchange import exchange, whole_block
 from pathnet_rl.genotype import ActiveModules, no_modules
 from pathnet_rl.pathway_weights import PathwayWeights
 from pathnet_rl.store import GridStore
-from tests.support import new_store, random_gradients, tiny_config
+from tests.support import in_block, new_store, random_gradients, tiny_config
 from tests.test_exchange import FORGETFUL, PATHS, Nodes
 from tests.test_store import CONSTANT, GRID, OTHER, PATH, full_store, mask_of, push
 
@@ -91,10 +91,7 @@ def test_processes_on_two_nodes_lose_nothing_while_blocks_are_kept_in_step(tmp_p
         assert pusher.exitcode == 0
     nodes.agree()
     pushes = nodes.server.updates
-    wanted = torch.zeros(GRID.size)
-    for layer, modules, rows in zip(GRID.layers, ALONG, signs().layers, strict=True):
-        layer.rows(wanted)[list(modules)] = -STEP * pushes * rows
-    GRID.heads[0].numbers(wanted).copy_(-STEP * pushes * signs().head)
+    wanted = -STEP * pushes * in_block(GRID, ALONG, signs())
     assert torch.equal(nodes.server.parameters, wanted), "a step was lost or doubled"
     assert pushes >= PUSHES
 

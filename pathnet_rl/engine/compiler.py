@@ -139,9 +139,8 @@ def _files_of(name: str, package: str) -> Iterator[Path]:
                 yield file
 
 
-@functools.cache
-def revision(path: Path, package: str) -> int:
-    """A number for the code of a file and of all files of the package that it stands on, however far away."""
+def stands_on(path: Path, package: str) -> set[Path]:
+    """A file and all files of the package that it stands on, however far away."""
     seen: set[Path] = set()
     waiting = [path]
     while waiting:
@@ -149,7 +148,14 @@ def revision(path: Path, package: str) -> int:
         if file not in seen:
             seen.add(file)
             waiting += imported_files(file, package)
-    return zlib.crc32(b"".join(file.read_bytes() for file in sorted(seen)))
+    return seen
+
+
+@functools.cache
+def revision(path: Path, package: str) -> int:
+    """A number for the code of a file and of all that it stands on."""
+    files = sorted(stands_on(path, package))
+    return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
 
 def compiled(function: Any, *constants: object) -> Any:
